@@ -1,0 +1,41 @@
+# The two commands of the README are `make quickstart` and `make test`; both make their own virtual environment.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+JOBS ?= 2
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: quickstart test check install real slow clean
+
+$(BIN)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+install: $(BIN)/.installed
+
+# Install, run the study that is shipped inside the package, print where the report is.
+quickstart: install
+	$(BIN)/retrain-equivalence run quickstart --offline --out results/quickstart
+
+# Everything but GPU and slow checks; tests on real data skip visibly unless RETRAIN_EQUIVALENCE_DATA names them.
+test: install
+	$(BIN)/python -m pytest -n $(JOBS) -m "not gpu and not slow" tests src
+
+check: install
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) test
+
+# Minutes each: the GGUF conversion, long crash sweeps.
+slow: install
+	$(BIN)/python -m pytest -m slow tests
+
+# The studies of docs/findings.md; they need RETRAIN_EQUIVALENCE_DATA and, for smollm2, its GGUF file.
+real: install
+	$(BIN)/retrain-equivalence run tiny-real --out results/tiny-real
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

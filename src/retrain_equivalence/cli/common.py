@@ -1,0 +1,86 @@
+"""What verbs share: opening a study, the runtime of the options, and printing answers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from retrain_equivalence.execution.api import Runtime
+    from retrain_equivalence.study.study import Study
+
+
+def open_study(sources: Sequence[str], overrides: Sequence[str] | None, plugins: Sequence[Path] | None) -> Study:
+    """Load a study from what was typed."""
+    from retrain_equivalence.study.load import load_study
+
+    return load_study(*sources, overrides=tuple(overrides or ()), plugins=tuple(plugins or ()))
+
+
+def study_folder(sources: Sequence[str]) -> Path:
+    """Return the folder that relative paths of a study are relative to: its first file's, else the current one."""
+    first = Path(sources[0].partition(".py:")[0])
+    return first.resolve().parent if first.suffix in (".yaml", ".yml", ".py") or ".py:" in sources[0] else Path.cwd()
+
+
+def runtime_of(
+    sources: Sequence[str],
+    *,
+    workers: int | None = None,
+    data_dir: Path | None = None,
+    offline: bool = False,
+    device: str = "cpu",
+    plugins: Sequence[Path] | None = None,
+) -> Runtime:
+    """Return the runtime that the options describe."""
+    from retrain_equivalence.execution.api import Runtime
+
+    return Runtime(
+        workers=workers,
+        data_dir=data_dir,
+        study_dir=study_folder(sources),
+        offline=offline,
+        device=device,
+        plugins=tuple(plugins or ()),
+    )
+
+
+def answer() -> Console:
+    """Return the console of stdout, where answers go."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def people() -> Console:
+    """Return the console of stderr, where progress and remarks go."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as `1 h 02 min`, `3 min 05 s` or `4 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def size(n_bytes: float) -> str:
+    """Return bytes as `3.2 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= 1000
+    return f"{n_bytes:.1f} TB"

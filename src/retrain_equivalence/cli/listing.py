@@ -1,0 +1,94 @@
+"""`list`: what can be named in a study."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from retrain_equivalence.cli import options
+
+KINDS = ("objectives", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances")
+
+
+def listing(
+    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")] = "studies",
+    plugins: options.Plugins = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """List objectives, data sets, models, probes, orderings, contrasts, distances or bundled studies."""
+    from retrain_equivalence.cli import common
+    from retrain_equivalence.core.errors import StudyError
+
+    if kind not in KINDS:
+        raise StudyError.of("E-CFG-92", kind, "nothing of that kind is listed", f"one of {', '.join(KINDS)}")
+    entries = _entries(kind, tuple(plugins or ()))
+    if as_json:
+        common.print_json(entries)
+        return
+    from rich.table import Table
+
+    columns = list(next(iter(entries.values()), {"": ""}))
+    table = Table("name", *columns)
+    for name, entry in entries.items():
+        table.add_row(name, *(str(entry[column]) for column in columns))
+    common.answer().print(table)
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _entries(kind: str, plugins: tuple[object, ...]) -> dict[str, dict[str, str]]:
+    match kind:
+        case "objectives":
+            return _objectives(plugins)
+        case "datasets":
+            from retrain_equivalence.recipes.dataset import DATASET_KINDS
+
+            return {name: {"what": _first_line(k.__doc__)} for name, k in DATASET_KINDS.items()}
+        case "models":
+            from retrain_equivalence.recipes.model import MODEL_KINDS
+
+            return {name: {"what": _first_line(k.__doc__)} for name, k in MODEL_KINDS.items()}
+        case "probes":
+            from retrain_equivalence.recipes.probe import PROBE_KINDS
+
+            return {name: {"what": _first_line(k.__doc__)} for name, k in PROBE_KINDS.items()}
+        case "orderings":
+            from retrain_equivalence.histories.orders import ORDERINGS, placebo_of
+
+            listed = {name: {"what": _first_line(f.__doc__)} for name, f in ORDERINGS.items()}
+            return listed | {"placebo": {"what": _first_line(placebo_of.__doc__)}}
+        case "contrasts":
+            from retrain_equivalence.study.study import CONTRASTS
+
+            return {name: {"what": "see docs/glossary.md"} for name in CONTRASTS}
+        case "distances":
+            from retrain_equivalence.metrics.catalogue import DISTANCES
+
+            return {name: {"unit": str(d.unit.value)} for name, d in DISTANCES.items()}
+        case _:
+            from retrain_equivalence.study.bundled import BUNDLED, load_bundled
+
+            return {name: {"question": load_bundled(name).question} for name in BUNDLED}
+
+
+def _objectives(plugins: tuple[object, ...]) -> dict[str, dict[str, str]]:
+    from dataclasses import fields
+    from pathlib import Path
+
+    from retrain_equivalence.objectives.catalogue import known
+    from retrain_equivalence.recipes.passes import Needs
+
+    entries = {}
+    for name, objective in known(tuple(Path(str(p)) for p in plugins)).items():
+        needs = Needs.of(objective.passes)
+        wants = [word for word in ("reference", "retain", "preferred", "hidden") if getattr(needs, word)]
+        entries[name] = {
+            "what": _first_line(objective.__doc__),
+            "needs": ", ".join(["forget", *wants]),
+            "local": "yes" if needs.is_local else "no",
+            "defaults": ", ".join(f"{f.name}={f.default}" for f in fields(objective)),
+        }
+    return entries

@@ -1,0 +1,49 @@
+"""`run`: do a study, or go on with it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from retrain_equivalence.cli import options
+
+
+def run(
+    sources: options.Sources,
+    out: options.Out = None,
+    store: options.StorePath = None,
+    data_dir: options.DataDir = None,
+    workers: options.Workers = None,
+    device: options.Device = "cpu",
+    offline: options.Offline = False,
+    overrides: options.Overrides = None,
+    plugins: options.Plugins = None,
+) -> None:
+    """Train, unlearn, probe, compare and report. Run it again after a stop: it goes on where it was."""
+    from retrain_equivalence.cli import common, progress, verdicts
+    from retrain_equivalence.execution import api
+    from retrain_equivalence.execution.signals import Interrupted, StopFlag, stopping
+    from retrain_equivalence.store.local import open_store
+
+    study = common.open_study(sources, overrides, plugins)
+    runtime = common.runtime_of(
+        sources, workers=workers, data_dir=data_dir, offline=offline, device=device, plugins=plugins
+    )
+    folder = out or Path("results") / study.name
+    stop = StopFlag()
+    with stopping(stop), progress.shown(study.name) as watch:
+        try:
+            results = api.run(study, store=open_store(store), out=folder, runtime=runtime, stop=stop, progress=watch)
+        except Interrupted:
+            command = " ".join(["retrain-equivalence", *sys.argv[1:]])
+            print(f"saved; resume with: {command}", file=sys.stderr)
+            raise typer.Exit(stop.exit_code) from None
+    page = api.report(folder)
+    common.answer().print(verdicts.table(results.findings))
+    print(f"Report  {page}")
+    if results.failed:
+        for problem in results.failed:
+            print(problem.line(), file=sys.stderr)
+        raise typer.Exit(8)

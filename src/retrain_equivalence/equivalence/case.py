@@ -1,0 +1,70 @@
+"""A study with its measurements: what every contrast is computed from."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from retrain_equivalence.equivalence.jackknife import Jackknifed, among_oracles
+from retrain_equivalence.equivalence.measurements import Measurements, StateClass
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from retrain_equivalence.equivalence.path_gap import PathGap
+    from retrain_equivalence.histories.history import History
+    from retrain_equivalence.histories.unlearning import Unlearning
+    from retrain_equivalence.study.study import Study
+
+
+class Case:
+    """Study and table together, with what several contrasts need computed once.
+
+    Args:
+        frame: the table.
+        study: the study it was made by.
+    """
+
+    def __init__(self, frame: pd.DataFrame, study: Study) -> None:
+        self.study = study
+        self.table = Measurements(frame, replicates=study.replicates, oracle_replicates=study.oracle_replicates)
+        self._within: dict[tuple[str, str, str, str], Jackknifed] = {}
+        self._steps: dict[tuple[str, str | None, str], list[int]] = {}
+        self.gaps: dict[tuple[str, str, str, str, str, int], PathGap] = {}
+        """Path gaps at equal steps, by probe, test set, histories, unlearning and step: slopes read them again."""
+
+    @cached_property
+    def histories(self) -> tuple[History, ...]:
+        """The histories that are unlearned, in declared order."""
+        return self.study.all_histories()
+
+    @cached_property
+    def oracle_of(self) -> dict[str, str]:
+        """Name of the retrain oracle of each history."""
+        return {history.name: history.oracle().name for history in self.histories}
+
+    @cached_property
+    def oracles(self) -> tuple[str, ...]:
+        """Names of the distinct oracles."""
+        return tuple(oracle.name for oracle in self.study.oracles())
+
+    def last(self, unlearning: Unlearning) -> int:
+        """The last saved step of an unlearning."""
+        return max(unlearning.steps)
+
+    def steps(self, probe: str, test_set: str | None, unlearning: Unlearning) -> list[int]:
+        """The saved steps > 0 at which any history has this probe."""
+        place = (probe, test_set, unlearning.name)
+        if place not in self._steps:
+            saved = set(unlearning.steps)
+            found = self.table.saved_steps(probe, test_set, unlearning.name, [h.name for h in self.histories])
+            self._steps[place] = [step for step in found if step in saved]
+        return self._steps[place]
+
+    def band(self, probe: str, test_set: str, oracle: str, other: str | None = None) -> Jackknifed:
+        """Return `D_oo`: the mean distance between oracles of different replicates, of one order or of two."""
+        place = (probe, test_set, oracle, other or oracle)
+        if place not in self._within:
+            pairs = self.table.pairs(probe, test_set, StateClass(oracle, "", 0), StateClass(other or oracle, "", 0))
+            self._within[place] = among_oracles(pairs.values_NN)
+        return self._within[place]

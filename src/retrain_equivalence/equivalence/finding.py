@@ -1,0 +1,163 @@
+"""A finding: one number with everything that is needed to judge it, and its canonical JSON.
+
+Design. A finding is flat, so `findings.json`, `summary.csv` and the report show the same fields. What is undefined is
+null with a `reason`, never 0 and never nan. Findings are sorted by the declared order of their coordinates, so equal
+tables give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+FINDINGS_VERSION = 1
+LEVEL = 0.95
+"""Confidence of every interval that describes."""
+DECISION_LEVEL = 0.90
+"""Confidence of the two-sided interval that decides: each of its ends is a one-sided 95 % bound."""
+
+
+class Verdict(StrEnum):
+    """What a finding says against its margin."""
+
+    EQUIVALENT = "EQUIVALENT"
+    DIFFERENT = "DIFFERENT"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One estimate with its interval, its n and, where a margin was declared, its verdict."""
+
+    contrast: str
+    """`band`, `oracle_distance`, `improvement`, `path_gap`, `growth`, `recency`, `difference`, `natural_forgetting`."""
+    quantity: str
+    """Which number of the contrast: `D_oo`, `D_ho`, `D_ho/D_oo`, `B_h`, `G_ab`, `tau`, `head_start`, ..."""
+    probe: str
+    """Full probe name, for example `prediction:safety/hellinger`."""
+    test_set: str = ""
+    """For distances: `forget`, `held_out`, `retain:<stage>`, `generic`; empty for scalars."""
+    unlearning: str = ""
+    """Empty for trained states."""
+    history: str = ""
+    """Name of the history; of the oracle, for the band; `position K`, for contrasts between positions."""
+    other: str = ""
+    """Name of the other history or oracle; empty if there is none."""
+    alignment: str = "at_end"
+    """`trained`, `at_step`, `at_end`, `at_forget_level`, or `window` for slopes."""
+    step: int | None = None
+    """Unlearning steps done; null if runs are compared at different steps."""
+    estimate: float | None
+    """The number in `unit`; null if undefined, and `reason` says why."""
+    low: float | None
+    """Lower end of the interval of confidence `level`."""
+    high: float | None
+    """Upper end."""
+    level: float = LEVEL
+    n: int
+    """Independent replicates behind the interval (of the history; of the oracle for the band)."""
+    n_oracles: int | None = None
+    """Oracle replicates behind a distance to the oracle; null where no oracle enters."""
+    unit: str
+    method: str
+    """How estimate and interval were computed, in one phrase."""
+    margin: float | None = None
+    """The declared margin in `unit`; null if none was declared for this number."""
+    margin_kind: str = ""
+    """`value` or `times_band`."""
+    rationale: str = ""
+    """The study's reason for the margin."""
+    decision_low: float | None = None
+    """Lower one-sided 95 % bound: what the verdict was read from."""
+    decision_high: float | None = None
+    """Upper one-sided 95 % bound."""
+    verdict: Verdict | None = None
+    """Null if no margin was declared for this number."""
+    reason: str
+    """One plain sentence: why this verdict, or why the number is undefined, or what it describes."""
+    p_value: float | None = None
+    """Two-sided, of no effect at all: a separate statement from the verdict."""
+    p_method: str = ""
+    """`paired t` or `exact sign flip`."""
+    p_holm: float | None = None
+    """`p_value` after Holm within `family`; null outside a declared family."""
+    p_equivalence: float | None = None
+    """The larger of the two one-sided p-values of TOST against the margin."""
+    family: str = ""
+    """The declared family; empty for what is described without having been declared."""
+    n_needed: int | None = None
+    """Replicates that would do: for the test to be able to decide, or, at the observed spread, to decide."""
+    censored: int = 0
+    """Runs that stopped being finite, or did not reach the level."""
+    failed: int = 0
+    """Runs whose probe failed."""
+    unscored: int = 0
+    """Runs whose measurement is not meaningful here."""
+    missing: int = 0
+    """Registered runs that the table does not have."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{field.name} of a finding is {value}: undefined is null with a reason")
+
+
+def _order(finding: Finding) -> tuple[Any, ...]:
+    return (
+        finding.contrast,
+        finding.probe,
+        finding.test_set,
+        finding.unlearning,
+        finding.history,
+        finding.other,
+        finding.alignment,
+        -1 if finding.step is None else finding.step,
+        finding.quantity,
+        finding.family,
+        finding.margin_kind,
+        0.0 if finding.margin is None else finding.margin,
+        finding.reason,
+    )
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings sorted by their coordinates: the one order in which they are written."""
+    return sorted(findings, key=_order)
+
+
+def to_json(findings: Iterable[Finding]) -> bytes:
+    """Return the bytes of `findings.json`: sorted keys, shortest floats, one finding a line."""
+    names = [field.name for field in fields(Finding)]
+    lines = [
+        json.dumps(
+            {name: getattr(finding, name) for name in names},
+            sort_keys=True,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+        )
+        for finding in in_order(findings)
+    ]
+    body = ",\n".join(lines)
+    return f'{{"version":{FINDINGS_VERSION},"findings":[\n{body}\n]}}\n'.encode()
+
+
+def from_json(data: bytes) -> list[Finding]:
+    """Read the bytes of `findings.json`.
+
+    Raises:
+        ValueError: if the version is not this one's, or the data are not JSON.
+        TypeError: if a field is unknown or absent.
+    """
+    document = json.loads(data)
+    if document.get("version") != FINDINGS_VERSION:
+        raise ValueError(f"findings of version {document.get('version')}, this release reads {FINDINGS_VERSION}")
+    return [
+        Finding(**(item | {"verdict": None if item["verdict"] is None else Verdict(item["verdict"])}))
+        for item in document["findings"]
+    ]

@@ -1,0 +1,407 @@
+"""The results table, read once into arrays: scalars by state, distances by pair of states, statuses by run.
+
+Legend: R replicates of the study, N = R + oracle-only replicates, I items.
+
+Design. Rows are put into the one canonical order first, so that every floating-point sum is independent of the order in
+which the rows arrived. Distances between states of *equal replicate* are dropped at the door: they are coupled by their
+seeds and shared prefix (science of this package: they describe, they never judge), so nothing behind this module can
+use one by accident.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.records.state_name import StateName
+from retrain_equivalence.records.table import COLUMNS, IDENTIFYING, TEXT_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+MISSING, OK, UNSCORED, FAILED, CENSORED = 0, 1, 2, 3, 4
+"""What is known of a measurement; the larger code wins where items disagree."""
+_STATUS_CODES = {"ok": OK, "unscored": UNSCORED, "failed": FAILED, "censored": CENSORED}
+
+FORGET_LOSS = "forget_loss"
+_KEY_LIMIT = 2**62
+
+
+class StateClass(NamedTuple):
+    """A state without its replicate."""
+
+    history: str
+    unlearning: str
+    step: int
+
+
+def state_class(history: str, unlearning: str, step: int) -> StateClass:
+    """Return the class of a state; step 0 of an unlearning *is* the trained end state and is stored under that name."""
+    return StateClass(history, unlearning if step else "", step)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalars:
+    """A scalar probe at one state class: mean over items within each run."""
+
+    values_N: Floats
+    """Nan where the run is not OK."""
+    states_N: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Distances between two state classes, rows the first's replicates, columns the second's; the diagonal is nan."""
+
+    values_NN: Floats
+    states_NN: NDArray[np.uint8]
+
+
+def _ranked(column: pd.Series) -> tuple[Ints, list[str]]:
+    """Return codes into the *sorted* categories: category order is an accident of how the table was made."""
+    categories = [str(value) for value in column.cat.categories]
+    order = sorted(range(len(categories)), key=categories.__getitem__)
+    rank = np.empty(len(categories), dtype=np.int64)
+    rank[order] = np.arange(len(categories))
+    codes = column.cat.codes.to_numpy().astype(np.int64)
+    if (codes < 0).any():
+        raise InputError.of(
+            "E-DATA-54",
+            "rows.parquet",
+            f"{int((codes < 0).sum())} rows have no '{column.name}'",
+            "write an empty text instead",
+        )
+    return rank[codes], [categories[index] for index in order]
+
+
+def _keys(columns: list[tuple[Ints, int]]) -> Ints:
+    """Return one integer a row that sorts like the tuple of its columns."""
+    key: Ints = np.zeros(len(columns[0][0]), dtype=np.int64)
+    span = 1
+    for codes, size in columns:
+        size = max(size, 1)
+        if span * size > _KEY_LIMIT:
+            distinct, inverse = np.unique(key, return_inverse=True)
+            key, span = inverse.astype(np.int64), max(len(distinct), 1)
+        key = key * size + codes
+        span *= size
+    return key
+
+
+class Measurements:
+    """Everything that estimators read.
+
+    Args:
+        frame: the table, with the columns of `Row`.
+        replicates: R, of the study.
+        oracle_replicates: oracle-only replicates of the study.
+
+    Raises:
+        InputError: E-DATA-51 rows twice; E-DATA-52 a column is missing; E-DATA-53 a replicate outside the study's;
+            E-DATA-54 an identifying column is null; E-DATA-55 an 'ok' row without a finite value;
+            E-DATA-56 a status that is none; E-DATA-57 `against` is not the name of a state.
+    """
+
+    def __init__(self, frame: pd.DataFrame, *, replicates: int, oracle_replicates: int) -> None:
+        self.R = replicates
+        self.N = replicates + oracle_replicates
+        self.units: dict[str, str] = {}
+        self._scalars: dict[tuple[str, StateClass], Scalars] = {}
+        self._forget_items: dict[StateClass, Floats] = {}
+        self.forget_item_names: list[str] = []
+        self._group_of: dict[tuple[str, str, StateClass, StateClass], int] = {}
+        self._cube = np.empty((0, self.N, self.N))
+        self._states = np.empty((0, self.N, self.N), dtype=np.uint8)
+        self.first_censored: dict[tuple[str, str, int], int] = {}
+        self._read(frame)
+        self._steps: dict[tuple[str, str | None, str, str], set[int]] = {}
+        scalar_places = ((probe, None, at) for probe, at in self._scalars)
+        for probe, test_set, at in (*scalar_places, *((name, item, one) for name, item, one, _ in self._group_of)):
+            if at.step:
+                self._steps.setdefault((probe, test_set, at.unlearning, at.history), set()).add(at.step)
+        self.scalar_probes = sorted({probe for probe, _ in self._scalars})
+        self.distance_probes = sorted({(probe, test_set) for probe, test_set, _, _ in self._group_of})
+
+    def _read(self, frame: pd.DataFrame) -> None:
+        if missing := [name for name in COLUMNS if name not in frame.columns]:
+            raise InputError.of("E-DATA-52", "rows.parquet", f"columns are missing: {missing}", "see docs/results.md")
+        if not len(frame):
+            return
+        frame = frame.astype({name: "category" for name in TEXT_COLUMNS if frame[name].dtype.name != "category"})
+        codes: dict[str, Ints] = {}
+        names: dict[str, list[str]] = {}
+        for name in (*(column for column in IDENTIFYING if column in TEXT_COLUMNS), "status", "unit"):
+            codes[name], names[name] = _ranked(frame[name])
+        for name in ("replicate", "step"):
+            codes[name] = frame[name].to_numpy().astype(np.int64)
+        if codes["replicate"].min() < 0 or codes["replicate"].max() >= self.N or codes["step"].min() < 0:
+            raise InputError.of(
+                "E-DATA-53",
+                "rows.parquet",
+                f"replicates {codes['replicate'].min()} to {codes['replicate'].max()}, the study has 0..{self.N - 1}",
+                "compare the table with the study that made it (study.lock.yaml beside it)",
+            )
+        sizes = {name: len(values) for name, values in names.items()} | {
+            "replicate": self.N,
+            "step": int(codes["step"].max()) + 1,
+        }
+        key = _keys([(codes[name], sizes[name]) for name in IDENTIFYING])
+        values = frame["value"].to_numpy(dtype=np.float64, na_value=np.nan)
+        if not bool((key[1:] > key[:-1]).all()):
+            order = np.argsort(key, kind="stable")
+            key, values = key[order], values[order]
+            codes = {name: column[order] for name, column in codes.items()}
+        if (twice := int((key[1:] == key[:-1]).sum())) > 0:
+            raise InputError.of(
+                "E-DATA-51", "rows.parquet", f"{twice} rows appear twice", "remove them: never average retries"
+            )
+        states = self._states_of(codes["status"], names["status"], values)
+        self._note_units(codes, names)
+        self._note_censored(codes, names, states)
+        unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
+        self._read_scalars(
+            {name: column[unpaired] for name, column in codes.items()}, names, sizes, values[unpaired], states[unpaired]
+        )
+        paired = ~unpaired
+        self._read_distances(
+            {name: column[paired] for name, column in codes.items()}, names, values[paired], states[paired]
+        )
+
+    @staticmethod
+    def _states_of(status: Ints, status_names: list[str], values: Floats) -> NDArray[np.uint8]:
+        used = np.unique(status)
+        if unknown := [status_names[index] for index in used if status_names[index] not in _STATUS_CODES]:
+            raise InputError.of(
+                "E-DATA-56", "rows.parquet", f"status {unknown[0]!r} is none", f"use one of {', '.join(_STATUS_CODES)}"
+            )
+        table = np.array([_STATUS_CODES.get(name, MISSING) for name in status_names], dtype=np.uint8)
+        states: NDArray[np.uint8] = table[status]
+        if (bad := int(((states == OK) & ~np.isfinite(values)).sum())) > 0:
+            raise InputError.of(
+                "E-DATA-55",
+                "rows.parquet",
+                f"{bad} rows say 'ok' and have no finite value",
+                "give the reason in 'status': censored, unscored or failed",
+            )
+        return states
+
+    def _note_units(self, codes: dict[str, Ints], names: dict[str, list[str]]) -> None:
+        both = np.unique(codes["probe"] * len(names["unit"]) + codes["unit"])
+        for value in both:
+            probe, unit = names["probe"][value // len(names["unit"])], names["unit"][value % len(names["unit"])]
+            if self.units.setdefault(probe, unit) != unit:
+                raise InputError.of(
+                    "E-DATA-58",
+                    "rows.parquet",
+                    f"probe '{probe}' has units '{self.units[probe]}' and '{unit}'",
+                    "one probe has one unit",
+                )
+
+    def _note_censored(self, codes: dict[str, Ints], names: dict[str, list[str]], states: NDArray[np.uint8]) -> None:
+        # Rows are sorted by step within a run and unlearning, so the first one met is the earliest.
+        for index in np.flatnonzero(states == CENSORED):
+            run = (
+                names["history"][codes["history"][index]],
+                names["unlearning"][codes["unlearning"][index]],
+                int(codes["replicate"][index]),
+            )
+            self.first_censored.setdefault(run, int(codes["step"][index]))
+
+    def _read_scalars(
+        self,
+        codes: dict[str, Ints],
+        names: dict[str, list[str]],
+        sizes: dict[str, int],
+        values: Floats,
+        states: NDArray[np.uint8],
+    ) -> None:
+        if not len(values):
+            return
+        run = _keys([(codes[name], sizes[name]) for name in ("history", "replicate", "unlearning", "step", "probe")])
+        starts = np.flatnonzero(np.r_[True, run[1:] != run[:-1]])
+        counts = np.diff(np.r_[starts, len(run)])
+        worst = np.maximum.reduceat(states, starts)
+        means = np.add.reduceat(np.where(states == OK, values, 0.0), starts) / counts
+        for start, mean, state in zip(starts.tolist(), means.tolist(), worst.tolist(), strict=True):
+            cls = StateClass(
+                names["history"][codes["history"][start]],
+                names["unlearning"][codes["unlearning"][start]],
+                int(codes["step"][start]),
+            )
+            place = (names["probe"][codes["probe"][start]], cls)
+            found = self._scalars.get(place)
+            if found is None:
+                found = Scalars(values_N=np.full(self.N, np.nan), states_N=np.zeros(self.N, dtype=np.uint8))
+                self._scalars[place] = found
+            replicate = codes["replicate"][start]
+            found.states_N[replicate] = state
+            if state == OK:
+                found.values_N[replicate] = mean
+        self._read_forget_items(codes, names, values, states)
+
+    def _read_forget_items(
+        self, codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
+    ) -> None:
+        if FORGET_LOSS not in names["probe"]:
+            return
+        chosen = np.flatnonzero(codes["probe"] == names["probe"].index(FORGET_LOSS))
+        items, column = np.unique(codes["item"][chosen], return_inverse=True)
+        self.forget_item_names = [names["item"][index] for index in items]
+        for row, item in zip(chosen.tolist(), column.tolist(), strict=True):
+            cls = StateClass(
+                names["history"][codes["history"][row]],
+                names["unlearning"][codes["unlearning"][row]],
+                int(codes["step"][row]),
+            )
+            table = self._forget_items.get(cls)
+            if table is None:
+                table = self._forget_items[cls] = np.full((self.N, len(items)), np.nan)
+            if states[row] == OK:
+                table[codes["replicate"][row], item] = values[row]
+
+    def _read_distances(
+        self, codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
+    ) -> None:
+        if not len(values):
+            return
+        classes: dict[StateClass, int] = {}
+        others = np.zeros((len(names["against"]), 2), dtype=np.int64)
+        for index in np.unique(codes["against"]):
+            try:
+                other = StateName.parse(names["against"][index])
+            except ValueError as found:
+                raise InputError.of(
+                    "E-DATA-57", "rows.parquet", f"'against': {found}", "write history#replicate@unlearning:step"
+                ) from None
+            if not 0 <= other.replicate < self.N:
+                raise InputError.of(
+                    "E-DATA-53",
+                    "rows.parquet",
+                    f"'against' names replicate {other.replicate}, the study has 0..{self.N - 1}",
+                    "compare the table with the study that made it (study.lock.yaml beside it)",
+                )
+            cls = StateClass(other.history, other.unlearning, other.step)
+            others[index] = classes.setdefault(cls, len(classes)), other.replicate
+        width = int(codes["step"].max()) + 1
+        local = (codes["history"] * len(names["unlearning"]) + codes["unlearning"]) * width + codes["step"]
+        distinct, inverse = np.unique(local, return_inverse=True)
+        own = np.empty(len(distinct), dtype=np.int64)
+        for place, code in enumerate(distinct.tolist()):
+            rest, step = divmod(code, width)
+            history, unlearning = divmod(rest, len(names["unlearning"]))
+            cls = StateClass(names["history"][history], names["unlearning"][unlearning], step)
+            own[place] = classes.setdefault(cls, len(classes))
+        rows, columns = codes["replicate"], others[codes["against"], 1]
+        apart = rows != columns
+        n_classes = len(classes)
+        group = _keys(
+            [
+                (codes["probe"], len(names["probe"])),
+                (codes["item"], len(names["item"])),
+                (own[inverse], n_classes),
+                (others[codes["against"], 0], n_classes),
+            ]
+        )[apart]
+        rows, columns, values, states = rows[apart], columns[apart], values[apart], states[apart]
+        groups, first, of_group = np.unique(group, return_index=True, return_inverse=True)
+        self._cube = np.full((len(groups), self.N, self.N), np.nan)
+        self._states = np.zeros((len(groups), self.N, self.N), dtype=np.uint8)
+        self._cube[of_group, rows, columns] = np.where(states == OK, values, np.nan)
+        self._states[of_group, rows, columns] = states
+        listed = list(classes)
+        places = np.flatnonzero(apart)[first]
+        for index, place in enumerate(places.tolist()):
+            self._group_of[
+                names["probe"][codes["probe"][place]],
+                names["item"][codes["item"][place]],
+                listed[own[inverse[place]]],
+                listed[others[codes["against"][place], 0]],
+            ] = index
+
+    def scalar(self, probe: str, at: StateClass) -> Scalars:
+        """Return a probe's run means at a state class; all missing if the table has none."""
+        found = self._scalars.get((probe, at))
+        if found is None:
+            return Scalars(values_N=np.full(self.N, np.nan), states_N=np.zeros(self.N, dtype=np.uint8))
+        return found
+
+    def has_scalar(self, probe: str, at: StateClass) -> bool:
+        """Whether the table holds any row of the probe at this state class."""
+        return (probe, at) in self._scalars
+
+    def forget_items(self, at: StateClass) -> Floats:
+        """Return `forget_loss` per run and item, [N, I] in nats/token, nan where not OK; items in sorted order."""
+        found = self._forget_items.get(at)
+        return np.full((self.N, len(self.forget_item_names)), np.nan) if found is None else found
+
+    def has_pairs(self, probe: str, test_set: str, one: StateClass, two: StateClass) -> bool:
+        """Whether the table holds any distance between these state classes, in either direction."""
+        return (probe, test_set, one, two) in self._group_of or (probe, test_set, two, one) in self._group_of
+
+    def pairs(self, probe: str, test_set: str, one: StateClass, two: StateClass) -> Pairs:
+        """Return the distances between two state classes; a pair stored in the other direction is turned round."""
+        values = np.full((self.N, self.N), np.nan)
+        states = np.zeros((self.N, self.N), dtype=np.uint8)
+        ahead = self._group_of.get((probe, test_set, one, two))
+        back = self._group_of.get((probe, test_set, two, one))
+        if ahead is not None:
+            values[:] = self._cube[ahead]
+            states[:] = self._states[ahead]
+        if back is not None:
+            absent = states == MISSING
+            values[absent] = self._cube[back].T[absent]
+            states[absent] = self._states[back].T[absent]
+        return Pairs(values_NN=values, states_NN=states)
+
+    def pairs_at_own_steps(
+        self, probe: str, test_set: str, one: tuple[str, str, list[int | None]], two: tuple[str, str, list[int | None]]
+    ) -> Pairs:
+        """Return distances where each run stands at its own step (None: nowhere), as matched forgetting needs.
+
+        Args:
+            one: history, unlearning and the step of each replicate.
+            two: the same of the columns.
+        """
+        values = np.full((self.N, self.N), np.nan)
+        states = np.zeros((self.N, self.N), dtype=np.uint8)
+        for step_one in sorted({step for step in one[2] if step is not None}):
+            rows = [r for r, step in enumerate(one[2]) if step == step_one]
+            for step_two in sorted({step for step in two[2] if step is not None}):
+                columns = [s for s, step in enumerate(two[2]) if step == step_two]
+                found = self.pairs(
+                    probe, test_set, state_class(one[0], one[1], step_one), state_class(two[0], two[1], step_two)
+                )
+                block = np.ix_(rows, columns)
+                values[block] = found.values_NN[block]
+                states[block] = found.states_NN[block]
+        return Pairs(values_NN=values, states_NN=states)
+
+    def saved_steps(self, probe: str, test_set: str | None, unlearning: str, histories: list[str]) -> list[int]:
+        """Return the steps > 0 of an unlearning at which any of the histories has this probe, ascending.
+
+        Args:
+            probe: full name.
+            test_set: null for a scalar probe.
+            unlearning: its name.
+            histories: whose steps count.
+        """
+        found: set[int] = set()
+        for history in histories:
+            found |= self._steps.get((probe, test_set, unlearning, history), set())
+        return sorted(found)
+
+    def censored_by(self, history: str, unlearning: str, step: int | None) -> set[int]:
+        """Return the replicates whose run had stopped being finite at or before `step` (None: at any step)."""
+        return {
+            replicate
+            for (name, method, replicate), first in self.first_censored.items()
+            if name == history and method == unlearning and (step is None or first <= step)
+        }

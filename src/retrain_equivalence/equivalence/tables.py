@@ -1,0 +1,464 @@
+"""The tables behind the report's figures: `report_tables(frame, study)`, tidy lists of flat dicts.
+
+Every row of a table has the same keys. Numbers are float, int or None (undefined, never nan). `mean`, `low`, `high` are
+an estimate and its 95 % interval over replicates; `n` is how many replicates are behind it. `history` is a
+`History.name`; `position` the 1-based position of its forget stage (None: placebo or oracle); rows come in the study's
+declared order of histories, then unlearnings, then steps. `last` marks an unlearning's last saved step.
+
+`trajectories`     kind ('history' | 'oracle'), probe, unit, unlearning, history, position, step, mean, low, high, n,
+                   censored, failed.  Scalar probes at every recorded step; step 0 (the trained end state) is repeated
+                   under each unlearning. Oracles: unlearning '', step 0: draw as a level.
+`bands`            probe, measure, unit, test_set, oracle, other_oracle ('' within one order), mean, low, high, n,
+                   reason
+`distances`        probe, measure, unit, test_set, unlearning, history, position, oracle, step, last, mean, low, high,
+                   n, n_oracles, band_mean, band_low, band_high, band_n, ratio, ratio_low, ratio_high, bias, bias_low,
+                   bias_high, censored, failed.  To the oracles of other replicates; step 0 is 'do nothing'; `ratio` is
+                   mean / band_mean, `bias` the bias-corrected squared distance (may be negative).
+`path_gap`         probe, measure, unit, test_set, unlearning, history, other, alignment ('at_step' |
+                   'at_forget_level'), step (None at a level), last, mean, low, high, n, seed_mean (same history, other
+                   replicates: the yardstick), ratio (mean / seed_mean), censored, failed.  Debiased: may be <= 0;
+                   leave a gap on a log axis.
+`recency`          unlearning, history, position, level_name ('oracle' | 'halfway'), level (nats/token), unit
+                   ('steps'), mean, low, high, n, reached, at_start, not_reached, censored, horizon.  Restricted mean
+                   steps to level.
+`recency_contrast` unlearning, level_name, part ('total' | 'head_start' | 'speed'), position (last), earlier
+                   (position, or None for the mean of all earlier ones), unit, mean, low, high, n, reason
+`phase`            unlearning, history, position, step (midpoint), loss, speed (nats/token per step), n
+`utility`          unlearning, history, position, step, last, forget_probe, forget, forget_low, forget_high,
+                   forget_unit, utility_probe, utility, utility_low, utility_high, utility_unit, n
+`stage_losses`     history, position, stage, role, when ('before' | 'after' | 'end' | 'oracle'), unit, mean, low, high,
+                   n
+`runs`             history, position, unlearning ('' = trained), registered, ok, censored, failed, unscored, missing,
+                   first_censored_step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retrain_equivalence.equivalence import band, natural_forgetting, oracle_distance, path_gap, recency
+from retrain_equivalence.equivalence.case import Case
+from retrain_equivalence.equivalence.declared import asked, measure_of
+from retrain_equivalence.equivalence.estimate import Estimate, of_sample
+from retrain_equivalence.equivalence.measurements import CENSORED, FAILED, UNSCORED, StateClass, state_class
+from retrain_equivalence.equivalence.runs import count, status_of_scalars
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from retrain_equivalence.histories.unlearning import Unlearning
+    from retrain_equivalence.study.study import Study
+
+Record = dict[str, Any]
+UTILITY_KINDS = ("answer_logprob", "accuracy", "exact_match")
+FORGET_PROBE = "forget_score"
+
+
+def report_tables(frame: pd.DataFrame, study: Study) -> dict[str, list[Record]]:
+    """Return the tables that the report draws; their layout stands at the top of this module.
+
+    Args:
+        frame: rows with the columns of `Row`, in any order.
+        study: the study that made them.
+
+    Raises:
+        InputError: as `compare` does.
+    """
+    return tables_of(Case(frame, study))
+
+
+def tables_of(case: Case) -> dict[str, list[Record]]:
+    """Return the tables of a case that was read already."""
+    return {name: make(case) for name, make in TABLES.items()}
+
+
+def _numbers(estimate: Estimate, prefix: str = "") -> Record:
+    low, high = estimate.interval
+    name = f"{prefix}_" if prefix else ""
+    return {prefix or "mean": estimate.estimate, f"{name}low": low, f"{name}high": high}
+
+
+def _mean(case: Case, probe: str, at: StateClass, replicates: int) -> tuple[Estimate, Record]:
+    found = case.table.scalar(probe, at)
+    codes = status_of_scalars(found.states_N, replicates, case.table.censored_by(at.history, at.unlearning, at.step))
+    estimate = of_sample(
+        found.values_N[:replicates], unit=case.table.units.get(probe, ""), method="mean, t", undefined="no run"
+    )
+    counts = count(codes)
+    return estimate, {"n": estimate.n, "censored": counts.censored, "failed": counts.failed}
+
+
+def _shown_scalars(case: Case) -> list[str]:
+    return [probe for probe in case.table.scalar_probes if not probe.startswith("stage_loss:")]
+
+
+def trajectories(case: Case) -> list[Record]:
+    """Scalar probes at every recorded step, and the oracles' levels."""
+    rows: list[Record] = []
+    for probe in _shown_scalars(case):
+        unit = case.table.units[probe]
+        for history in case.histories:
+            for unlearning in case.study.unlearnings:
+                for step in (0, *case.table.saved_steps(probe, None, unlearning.name, [history.name])):
+                    estimate, counts = _mean(
+                        case, probe, state_class(history.name, unlearning.name, step), case.table.R
+                    )
+                    if step == 0 and estimate.value is None and not counts["failed"]:
+                        continue
+                    rows.append(
+                        {
+                            "kind": "history",
+                            "probe": probe,
+                            "unit": unit,
+                            "unlearning": unlearning.name,
+                            "history": history.name,
+                            "position": history.position(),
+                            "step": step,
+                            **_numbers(estimate),
+                            **counts,
+                        }
+                    )
+        for oracle in case.oracles:
+            at = StateClass(oracle, "", 0)
+            if case.table.has_scalar(probe, at):
+                estimate, counts = _mean(case, probe, at, case.table.N)
+                rows.append(
+                    {
+                        "kind": "oracle",
+                        "probe": probe,
+                        "unit": unit,
+                        "unlearning": "",
+                        "history": oracle,
+                        "position": None,
+                        "step": 0,
+                        **_numbers(estimate),
+                        **counts,
+                    }
+                )
+    return rows
+
+
+def bands(case: Case) -> list[Record]:
+    """Distances among independent oracles."""
+    rows: list[Record] = []
+    for probe, test_set in case.table.distance_probes:
+        for index, oracle in enumerate(case.oracles):
+            for other in ("", *case.oracles[index + 1 :]):
+                estimate, _ = band.band(case, probe, test_set, oracle, other)
+                rows.append(
+                    {
+                        "probe": probe,
+                        "measure": measure_of(probe),
+                        "unit": estimate.unit,
+                        "test_set": test_set,
+                        "oracle": oracle,
+                        "other_oracle": other,
+                        **_numbers(estimate),
+                        "n": estimate.n,
+                        "reason": estimate.undefined,
+                    }
+                )
+        if len(case.oracles) == 1:
+            rows.append(
+                {
+                    "probe": probe,
+                    "measure": measure_of(probe),
+                    "unit": case.table.units.get(probe, ""),
+                    "test_set": test_set,
+                    "oracle": case.oracles[0],
+                    "other_oracle": case.oracles[0],
+                    "mean": None,
+                    "low": None,
+                    "high": None,
+                    "n": 0,
+                    "reason": band.ONE_ORDER,
+                }
+            )
+    return rows
+
+
+def distances(case: Case) -> list[Record]:
+    """Distances to the oracles of other replicates, at every saved step, beside the band."""
+    rows: list[Record] = []
+    for probe, test_set in case.table.distance_probes:
+        of_band = {oracle: band.band(case, probe, test_set, oracle)[0] for oracle in case.oracles}
+        for history in case.histories:
+            trained = oracle_distance.at_step(case, probe, test_set, history.name, "", 0)
+            beside = of_band[case.oracle_of[history.name]]
+            for unlearning in case.study.unlearnings:
+                for step in (0, *case.steps(probe, test_set, unlearning)):
+                    found = (
+                        oracle_distance.at_step(case, probe, test_set, history.name, unlearning.name, step)
+                        if step
+                        else trained
+                    )
+                    rows.append(
+                        {
+                            "probe": probe,
+                            "measure": measure_of(probe),
+                            "unit": found.raw.unit,
+                            "test_set": test_set,
+                            "unlearning": unlearning.name,
+                            "history": history.name,
+                            "position": history.position(),
+                            "oracle": case.oracle_of[history.name],
+                            "step": step,
+                            "last": step == case.last(unlearning),
+                            **_numbers(found.raw),
+                            "n": found.raw.n,
+                            "n_oracles": found.raw.n_oracles,
+                            "band_mean": beside.estimate,
+                            "band_low": beside.interval[0],
+                            "band_high": beside.interval[1],
+                            "band_n": beside.n,
+                            **_numbers(found.ratio, "ratio"),
+                            **_numbers(found.bias, "bias"),
+                            "censored": found.counts.censored,
+                            "failed": found.counts.failed,
+                        }
+                    )
+    return rows
+
+
+def gaps(case: Case) -> list[Record]:
+    """Debiased gaps between histories at every saved step, and at equal forgetting where the study declares it."""
+    rows: list[Record] = []
+    for probe, test_set in case.table.distance_probes:
+        if measure_of(probe) not in oracle_distance.SQUARED_MEASURES:
+            continue
+        matched = bool(asked(case.study, "path_gap", probe, "at_forget_level", distance=True))
+        for a, b in combinations(case.histories, 2):
+            trained = path_gap.at_step(case, probe, test_set, a.name, b.name, "", 0)
+            for unlearning in case.study.unlearnings:
+                found: list[tuple[int | None, path_gap.PathGap]] = [(0, trained)]
+                found += [
+                    (step, path_gap.at_step(case, probe, test_set, a.name, b.name, unlearning.name, step))
+                    for step in case.steps(probe, test_set, unlearning)
+                ]
+                if matched and (level := path_gap.at_forget_level(case, probe, test_set, a.name, b.name, unlearning)):
+                    found.append((None, level))
+                rows += [
+                    _gap_row(probe, test_set, unlearning, (a.name, b.name), step, case.last(unlearning), gap)
+                    for step, gap in found
+                ]
+    return rows
+
+
+def _gap_row(
+    probe: str,
+    test_set: str,
+    unlearning: Unlearning,
+    pair: tuple[str, str],
+    step: int | None,
+    last: int,
+    found: path_gap.PathGap,
+) -> Record:
+    return {
+        "probe": probe,
+        "measure": measure_of(probe),
+        "unit": found.gap.unit,
+        "test_set": test_set,
+        "unlearning": unlearning.name,
+        "history": pair[0],
+        "other": pair[1],
+        "alignment": "at_forget_level" if step is None else "at_step",
+        "step": step,
+        "last": step == last,
+        **_numbers(found.gap),
+        "n": found.gap.n,
+        "seed_mean": found.seed.estimate,
+        "ratio": found.to_seed.estimate,
+        "censored": found.counts.censored,
+        "failed": found.counts.failed,
+    }
+
+
+def recency_by_history(case: Case) -> list[Record]:
+    """Restricted mean steps to the levels by history."""
+    rows: list[Record] = []
+    if not case.table.forget_item_names:
+        return rows
+    for unlearning in case.study.unlearnings:
+        for level_name in recency.LEVELS:
+            for history in case.histories:
+                level = recency.level_of(case, history.name, unlearning, level_name)
+                if level is None:
+                    continue
+                path = recency.trajectory(case, history.name, unlearning)
+                times = recency.steps_to(path, level)
+                estimate = of_sample(
+                    times.steps_R, unit=recency.UNIT, method="restricted mean, t", undefined="no finite run"
+                )
+                rows.append(
+                    {
+                        "unlearning": unlearning.name,
+                        "history": history.name,
+                        "position": history.position(),
+                        "level_name": level_name,
+                        "level": level,
+                        "unit": recency.UNIT,
+                        **_numbers(estimate),
+                        "n": estimate.n,
+                        "reached": times.reached,
+                        "at_start": times.at_start,
+                        "not_reached": times.not_reached,
+                        "censored": times.stopped,
+                        "horizon": int(path.times_T[-1]),
+                    }
+                )
+    return rows
+
+
+def recency_contrast(case: Case) -> list[Record]:
+    """Last against earlier positions: total, head start and speed."""
+    return [
+        {
+            "unlearning": unlearning.name,
+            "level_name": level_name,
+            "part": part.part,
+            "position": part.last,
+            "earlier": part.earlier,
+            "unit": recency.UNIT,
+            **_numbers(part.estimate),
+            "n": part.estimate.n,
+            "reason": part.estimate.undefined,
+        }
+        for unlearning in case.study.unlearnings
+        for level_name in recency.LEVELS
+        for part in recency.parts(case, unlearning, level_name)
+    ]
+
+
+def phase(case: Case) -> list[Record]:
+    """Speed of forgetting against the loss: one curve for all positions if unlearning is a clock on the level."""
+    if not case.table.forget_item_names:
+        return []
+    return [
+        {
+            "unlearning": unlearning.name,
+            "history": history.name,
+            "position": history.position(),
+            "step": step,
+            "loss": loss,
+            "speed": speed,
+            "n": n,
+        }
+        for unlearning in case.study.unlearnings
+        for history in case.histories
+        for step, loss, speed, n in recency.phase(case, unlearning, history.name)
+    ]
+
+
+def utility(case: Case) -> list[Record]:
+    """Forgetting against utility at every saved step: each forget score beside each utility probe."""
+    shown = _shown_scalars(case)
+    forget = [probe for probe in shown if probe.partition(":")[0] == FORGET_PROBE]
+    useful = [probe for probe in shown if probe.partition(":")[0] in UTILITY_KINDS]
+    rows: list[Record] = []
+    for forget_probe in forget:
+        for utility_probe in useful:
+            for history in case.histories:
+                for unlearning in case.study.unlearnings:
+                    common = set(case.steps(forget_probe, None, unlearning)) & set(
+                        case.steps(utility_probe, None, unlearning)
+                    )
+                    for step in (0, *sorted(common)):
+                        at = state_class(history.name, unlearning.name, step)
+                        one, _ = _mean(case, forget_probe, at, case.table.R)
+                        two, _ = _mean(case, utility_probe, at, case.table.R)
+                        rows.append(
+                            {
+                                "unlearning": unlearning.name,
+                                "history": history.name,
+                                "position": history.position(),
+                                "step": step,
+                                "last": step == case.last(unlearning),
+                                "forget_probe": forget_probe,
+                                **_numbers(one, "forget"),
+                                "forget_unit": one.unit,
+                                "utility_probe": utility_probe,
+                                **_numbers(two, "utility"),
+                                "utility_unit": two.unit,
+                                "n": min(one.n, two.n),
+                            }
+                        )
+    return rows
+
+
+def stage_losses(case: Case) -> list[Record]:
+    """Loss on each stage's rows before it, after it, at the end, and at the oracle."""
+    rows: list[Record] = []
+    known = set(case.table.scalar_probes)
+    for history in case.histories:
+        for index, stage in enumerate(history.stages):
+            if f"stage_loss:{stage.name}" not in known:
+                continue
+            for when in natural_forgetting.WHEN:
+                estimate, _ = natural_forgetting.stage_loss(case, history, index, when)
+                rows.append(
+                    {
+                        "history": history.name,
+                        "position": history.position(),
+                        "stage": stage.name,
+                        "role": str(stage.role),
+                        "when": when,
+                        "unit": estimate.unit,
+                        **_numbers(estimate),
+                        "n": estimate.n,
+                    }
+                )
+    return rows
+
+
+def runs(case: Case) -> list[Record]:
+    """How many runs finished, stopped being finite, failed a probe, or are not in the table."""
+    rows: list[Record] = []
+    table = case.table
+    for history in case.histories:
+        for name, last in (("", 0), *((u.name, case.last(u)) for u in case.study.unlearnings)):
+            worst = np.zeros(table.N, dtype=np.uint8)
+            for probe in table.scalar_probes:
+                if not probe.startswith("stage_loss:"):
+                    worst = np.maximum(worst, table.scalar(probe, state_class(history.name, name, last)).states_N)
+            for probe, test_set in table.distance_probes:
+                at = state_class(history.name, name, last)
+                pairs = table.pairs(probe, test_set, at, StateClass(case.oracle_of[history.name], "", 0))
+                worst = np.maximum(worst, pairs.states_NN.max(axis=1))
+            stopped = table.censored_by(history.name, name, None)
+            codes = [CENSORED if r in stopped else int(worst[r]) for r in range(table.R)]
+            counts = count(codes)
+            first = [step for (h, u, _), step in table.first_censored.items() if (h, u) == (history.name, name)]
+            rows.append(
+                {
+                    "history": history.name,
+                    "position": history.position(),
+                    "unlearning": name,
+                    "registered": counts.registered,
+                    "ok": counts.ok,
+                    "censored": counts.censored,
+                    "failed": codes.count(FAILED),
+                    "unscored": codes.count(UNSCORED),
+                    "missing": counts.missing,
+                    "first_censored_step": min(first) if first else None,
+                }
+            )
+    return rows
+
+
+TABLES: dict[str, Callable[[Case], list[Record]]] = {
+    "trajectories": trajectories,
+    "bands": bands,
+    "distances": distances,
+    "path_gap": gaps,
+    "recency": recency_by_history,
+    "recency_contrast": recency_contrast,
+    "phase": phase,
+    "utility": utility,
+    "stage_losses": stage_losses,
+    "runs": runs,
+}
+"""Every table by name, in the order of the report."""

@@ -1,0 +1,222 @@
+"""The three verdicts, and the finding that carries one.
+
+`DISTANCE` (never negative): EQUIVALENT iff the upper one-sided 95 % bound is below the margin, DIFFERENT iff the lower
+one is above it. `SIGNED`: EQUIVALENT iff the 90 % interval lies inside (-margin, margin), which is TOST at 5 %;
+DIFFERENT iff it lies outside. Everything else is INCONCLUSIVE. At a true value on the margin each definite verdict then
+comes up in 5 % of studies. Whether a value is detectably non-zero is a separate statement (`p_value`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from retrain_equivalence.equivalence.estimate import Estimate, t_quantile
+from retrain_equivalence.equivalence.finding import DECISION_LEVEL, Finding, Verdict
+from retrain_equivalence.equivalence.runs import RunCounts
+from retrain_equivalence.equivalence.tost import tost
+
+if TYPE_CHECKING:
+    from retrain_equivalence.study.study import Comparison
+
+MOST_REPLICATES = 10_000
+"""Where the search for the n that would do gives up."""
+
+
+def by_band(comparison: Comparison | None) -> bool:
+    """Whether the comparison's margin is a multiple of the band."""
+    return comparison is not None and comparison.margin is not None and comparison.margin.times_band is not None
+
+
+def each(comparisons: Sequence[Comparison]) -> Sequence[Comparison | None]:
+    """The comparisons that ask for a number, or a single None: what nobody asked for is described once."""
+    return comparisons or (None,)
+
+
+ROUNDING = 1e-12
+"""A standard error this small beside the estimate and the margin is the rounding of equal numbers."""
+
+
+class Rule(StrEnum):
+    """How bounds are read against a margin."""
+
+    DISTANCE = "distance"
+    SIGNED = "signed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a finding is about."""
+
+    contrast: str
+    quantity: str
+    probe: str
+    test_set: str = ""
+    unlearning: str = ""
+    history: str = ""
+    other: str = ""
+    alignment: str = "at_end"
+    step: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Test:
+    """A p-value of no effect, and its name."""
+
+    p_value: float | None
+    method: str
+    smallest_n: int | None = None
+    """Replicates below which the test cannot reach 5 % whatever the data; null if it always can."""
+
+
+def judge(low: float, high: float, margin: float, rule: Rule) -> Verdict:
+    """Read the two one-sided 95 % bounds against the margin.
+
+    >>> judge(0.1, 0.4, 0.5, Rule.DISTANCE), judge(-0.6, 0.4, 0.5, Rule.SIGNED)
+    (<Verdict.EQUIVALENT: 'EQUIVALENT'>, <Verdict.INCONCLUSIVE: 'INCONCLUSIVE'>)
+    """
+    if rule is Rule.SIGNED:
+        if -margin < low and high < margin:
+            return Verdict.EQUIVALENT
+        return Verdict.DIFFERENT if low > margin or high < -margin else Verdict.INCONCLUSIVE
+    if high < margin:
+        return Verdict.EQUIVALENT
+    return Verdict.DIFFERENT if low > margin else Verdict.INCONCLUSIVE
+
+
+def _still(estimate: Estimate, margin: float) -> bool:
+    """Whether the replicates do not vary beyond rounding: an interval without width would decide anything."""
+    if estimate.se is None or estimate.value is None:
+        return True
+    return estimate.se <= ROUNDING * max(abs(estimate.value), abs(estimate.scaled(margin)))
+
+
+def n_to_decide(estimate: Estimate, margin: float, rule: Rule) -> int | None:
+    """Return the replicates at which the present estimate and spread would decide; null if more than 10,000.
+
+    The smallest n with `t(.95, n-1) sd / sqrt n < distance of the estimate from the margin`, `sd = se sqrt(n now)`: an
+    outlook in the spirit of a power calculation, not a promise, since the estimate moves too.
+    """
+    if estimate.value is None or estimate.se is None or estimate.se <= 0:
+        return None
+    at = estimate.scaled(margin)
+    room = abs(abs(estimate.value) - at) if rule is Rule.SIGNED else abs(estimate.value - at)
+    sd = estimate.se * math.sqrt(estimate.n)
+    quantile = (1 + DECISION_LEVEL) / 2
+
+    def decides(n: int) -> bool:
+        return t_quantile(quantile, n - 1) * sd / math.sqrt(n) < room
+
+    low, high = max(estimate.n, estimate.needs, 2), MOST_REPLICATES
+    if not decides(high):
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if decides(middle) else (middle + 1, high)
+    return high
+
+
+def conclude(
+    place: Place,
+    estimate: Estimate,
+    counts: RunCounts,
+    *,
+    rule: Rule,
+    asked: Comparison | None = None,
+    describes: str,
+    refusal: str = "",
+    test: Test | None = None,
+    paired: bool = False,
+) -> Finding:
+    """Return the finding of an estimate, with its verdict where `asked` declares a margin.
+
+    Args:
+        place: what it is about.
+        estimate: number and spread.
+        counts: the runs behind it.
+        rule: how the bounds are read against a margin.
+        asked: the comparison that declared it; null describes only.
+        describes: the sentence that is given where there is no verdict.
+        refusal: why the declared margin cannot be judged on this number; empty if it can.
+        test: a test of no effect.
+        paired: whether TOST's p-value is given.
+    """
+    low, high = estimate.interval
+    finding = Finding(
+        contrast=place.contrast,
+        quantity=place.quantity,
+        probe=place.probe,
+        test_set=place.test_set,
+        unlearning=place.unlearning,
+        history=place.history,
+        other=place.other,
+        alignment=place.alignment,
+        step=place.step,
+        estimate=estimate.estimate,
+        low=low,
+        high=high,
+        n=estimate.n,
+        n_oracles=estimate.n_oracles,
+        unit=estimate.unit,
+        method=estimate.method,
+        reason=estimate.undefined or describes,
+        family=asked.family if asked else "",
+        censored=counts.censored,
+        failed=counts.failed,
+        unscored=counts.unscored,
+        missing=counts.missing,
+    )
+    if test is not None and asked is not None:
+        finding = replace(finding, p_value=test.p_value, p_method=test.method, n_needed=test.smallest_n)
+    if asked is None or asked.margin is None:
+        return finding
+    margin, kind = asked.margin.value, "value"
+    if margin is None:
+        margin, kind = asked.margin.times_band, "times_band"
+    assert margin is not None
+    finding = replace(
+        finding, margin=float(margin), margin_kind=kind, rationale=asked.margin.rationale, verdict=Verdict.INCONCLUSIVE
+    )
+    if estimate.undefined:
+        return finding
+    if refusal:
+        return replace(finding, reason=refusal)
+    if reason := counts.incomplete():
+        return replace(finding, reason=reason)
+    if estimate.n < estimate.needs:
+        return replace(
+            finding,
+            reason=f"n = {estimate.n} replicates cannot decide: the rule's error rates hold from n = {estimate.needs}",
+            n_needed=max(estimate.needs, finding.n_needed or 0),
+        )
+    if _still(estimate, float(margin)):
+        return replace(finding, reason="the replicates do not vary, so nothing is known of the spread")
+    below, above = estimate.decision
+    if below is None or above is None:
+        return replace(finding, reason="the interval is not finite at this spread")
+    verdict = judge(below, above, float(margin), rule)
+    finding = replace(finding, decision_low=below, decision_high=above, verdict=verdict)
+    if paired and estimate.value is not None and estimate.se is not None:
+        finding = replace(finding, p_equivalence=tost(estimate.value, estimate.se, estimate.n, float(margin)))
+    shown = f"{margin:g} {estimate.unit}".strip()
+    if verdict is Verdict.INCONCLUSIVE:
+        needed = n_to_decide(estimate, float(margin), rule)
+        outlook = (
+            f"about n = {needed} would do at this estimate and spread"
+            if needed
+            else f"no n up to {MOST_REPLICATES} would do"
+        )
+        return replace(
+            finding,
+            reason=f"the bounds {below:.4g} and {above:.4g} do not clear the margin {shown}; {outlook}",
+            n_needed=max(needed, finding.n_needed or 0) if needed else finding.n_needed,
+        )
+    if rule is Rule.SIGNED:
+        said = "inside" if verdict is Verdict.EQUIVALENT else "outside"
+        return replace(finding, reason=f"the 90 % interval [{below:.4g}, {above:.4g}] lies {said} ±{shown}")
+    if verdict is Verdict.EQUIVALENT:
+        return replace(finding, reason=f"the upper one-sided 95 % bound {above:.4g} is below the margin {shown}")
+    return replace(finding, reason=f"the lower one-sided 95 % bound {below:.4g} is above the margin {shown}")

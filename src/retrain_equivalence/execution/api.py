@@ -1,0 +1,255 @@
+"""The Python interface behind the verbs: plan, run, compare, report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrain_equivalence.core.errors import Problem
+from retrain_equivalence.core.identity import plain
+from retrain_equivalence.data.ingest import Locations
+from retrain_equivalence.execution import results_folder as folder
+from retrain_equivalence.execution.inputs import Inputs, put_datasets, read_inputs
+from retrain_equivalence.execution.keys import Environment
+from retrain_equivalence.execution.plan import Plan, plan_study
+from retrain_equivalence.execution.runner import Event, Outcome, execute
+from retrain_equivalence.execution.signals import Interrupted, StopFlag
+from retrain_equivalence.recipes.model import GgufModel
+from retrain_equivalence.store.base import Store
+from retrain_equivalence.study.dump import dump_study
+from retrain_equivalence.study.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from retrain_equivalence.equivalence.finding import Finding
+    from retrain_equivalence.store.local import LocalStore
+
+DATA_VARIABLE = "RETRAIN_EQUIVALENCE_DATA"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """How a run is done: nothing here enters a key, and a test proves that nothing here moves a bit."""
+
+    workers: int | None = None
+    """Worker processes; None takes one per core, 0 works in this process."""
+    data_dir: Path | None = None
+    """Where data sets are looked for; None takes RETRAIN_EQUIVALENCE_DATA."""
+    study_dir: Path = field(default_factory=Path.cwd)
+    """What relative paths of the study are relative to."""
+    offline: bool = False
+    """Never ask the hub."""
+    device: str = "cpu"
+    """`cpu` or `cuda`; the *kind* of device is identity and enters the keys."""
+    plugins: tuple[Path, ...] = ()
+    """Python files that register objectives."""
+
+    @property
+    def locations(self) -> Locations:
+        """Where inputs are looked for."""
+        named = self.data_dir or (Path(value) if (value := os.environ.get(DATA_VARIABLE)) else None)
+        return Locations(study_dir=self.study_dir, data_dir=named, offline=self.offline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """A results folder: the table, the findings, and where they lie."""
+
+    directory: Path
+    frame: pd.DataFrame
+    findings: tuple[Finding, ...]
+    failed: tuple[Problem, ...] = ()
+    """What could not be done; everything else is committed."""
+
+
+def environment_of(study: Study, device: str) -> Environment:
+    """Return the numeric environment that a study would run in here."""
+    from retrain_equivalence.training.determinism import numeric_environment
+
+    return Environment(settings=numeric_environment(threads=study.threads, device=device, dtype=study.model.dtype))
+
+
+def plan(study: Study, runtime: Runtime | None = None) -> tuple[Plan, Inputs]:
+    """Read a study's inputs and plan it; nothing is trained or written."""
+    given = runtime or Runtime()
+    inputs = read_inputs(study, given.locations)
+    return plan_study(study, inputs, environment_of(study, given.device)), inputs
+
+
+def run(
+    study: Study,
+    *,
+    store: LocalStore,
+    out: Path,
+    runtime: Runtime | None = None,
+    stop: StopFlag | None = None,
+    progress: Callable[[Event], None] = lambda event: None,
+) -> Results:
+    """Run a study, or go on with it: whatever the store holds is reused.
+
+    Args:
+        study: what to do.
+        store: where states and measurements are kept.
+        out: the results folder; its files are replaced when everything is done.
+        runtime: how to do it.
+        stop: set by a signal handler; tasks save themselves and the run raises `Interrupted`.
+        progress: told of every task.
+
+    Returns:
+        The results, written to `out` too.
+    """
+    given, flag = runtime or Runtime(), stop or StopFlag()
+    started = time.time()
+    planned, inputs = plan(study, given)
+    put_datasets(inputs, store)
+    reused = sum(store.has(task.key) for task in planned.tasks)
+    with executor_for(study, inputs, store, given, flag) as executor:
+        outcome = execute(planned.tasks, store=store, executor=executor, progress=progress, stop=flag)
+    if outcome.stopped is not None:
+        raise Interrupted
+    return write_results(planned, inputs, store, out, given, outcome, started=started, reused=reused)
+
+
+def worker_count(study: Study, runtime: Runtime) -> int:
+    """Return how many worker processes a run uses: as asked, else one per `threads` cores."""
+    return max(1, (os.cpu_count() or 1) // study.threads) if runtime.workers is None else runtime.workers
+
+
+def worker_arguments(study: Study, inputs: Inputs, store: Path, runtime: Runtime) -> dict[str, Any]:
+    """Return what a worker opens its bodies from: plain values that cross a process border."""
+    return {
+        "study": dump_study(study),
+        "datasets": inputs.dataset_keys(),
+        "model_source": inputs.model_source,
+        "given_sources": list(inputs.given_sources),
+        "store": str(store),
+        "study_dir": str(runtime.study_dir),
+        "offline": runtime.offline,
+        "device": runtime.device,
+        "threads": study.threads,
+        "plugins": [str(path) for path in runtime.plugins],
+    }
+
+
+def executor_for(study: Study, inputs: Inputs, store: LocalStore, runtime: Runtime, stop: StopFlag) -> Any:
+    """Return the executor that the runtime asks for; workers open their bodies once, from the locked study."""
+    from retrain_equivalence.execution.executors.process import ProcessExecutor
+    from retrain_equivalence.execution.executors.serial import SerialExecutor
+
+    arguments = worker_arguments(study, inputs, store.root, runtime)
+    workers = worker_count(study, runtime)
+    factory = "retrain_equivalence.execution.open_bodies:open_bodies"
+    if workers == 0:
+        return SerialExecutor(factory, arguments, stop=stop)
+    return ProcessExecutor(factory, arguments, workers=workers, stop=stop)
+
+
+def write_results(
+    planned: Plan,
+    inputs: Inputs,
+    store: LocalStore,
+    out: Path,
+    runtime: Runtime,
+    outcome: Outcome,
+    *,
+    started: float,
+    reused: int,
+) -> Results:
+    """Assemble the table, compare, and replace the files of the results folder."""
+    from retrain_equivalence.execution.assemble import assemble
+    from retrain_equivalence.records.table import to_parquet
+
+    study = planned.study
+    frame = assemble(planned, store)
+    folder.replace_file(out / folder.LOCK, dump_study(study).encode())
+    folder.replace_file(out / folder.ROWS, to_parquet(frame))
+    provenance = provenance_of(planned, inputs, store, runtime, outcome, started=started, reused=reused)
+    folder.replace_file(out / folder.PROVENANCE, folder.json_bytes(provenance))
+    findings = compare_folder(out, study, frame)
+    failed = tuple(problem for _, problem in outcome.failed)
+    return Results(directory=out, frame=frame, findings=findings, failed=failed)
+
+
+def compare_folder(out: Path, study: Study | None = None, frame: pd.DataFrame | None = None) -> tuple[Finding, ...]:
+    """Compare what a results folder holds, from its table and its locked study alone, and write the findings.
+
+    Args:
+        out: a folder with `rows.parquet` and `study.lock.yaml`.
+        study: the locked study, if it is already at hand.
+        frame: the table, if it is already at hand.
+    """
+    from retrain_equivalence.equivalence.compare import compare
+    from retrain_equivalence.equivalence.finding import to_json
+    from retrain_equivalence.equivalence.summary import summary_csv
+    from retrain_equivalence.study.load import load_study
+
+    locked = study or load_study(out / folder.LOCK)
+    rows = folder.read_rows(out) if frame is None else frame
+    findings = compare(rows, locked)
+    folder.replace_file(out / folder.FINDINGS, to_json(findings))
+    folder.replace_file(out / folder.SUMMARY, summary_csv(findings).encode())
+    return tuple(findings)
+
+
+def provenance_of(
+    planned: Plan, inputs: Inputs, store: Store, runtime: Runtime, outcome: Outcome, *, started: float, reused: int
+) -> dict[str, object]:
+    """Return what the numbers came from: versions, data, cost. Times and hosts are labels, never identity."""
+    cost: dict[str, dict[str, float]] = {}
+    for item in planned.planned.values():
+        if store.has(item.task.key):
+            made = store.get(item.task.key).manifest.made
+            entry = cost.setdefault(item.task.kind, {"tasks": 0, "seconds": 0.0, "tokens": 0, "steps": 0})
+            entry["tasks"] += 1
+            for name in ("seconds", "tokens", "steps"):
+                entry[name] = round(entry[name] + float(made.get(name, 0)), 3)
+    notes = []
+    if isinstance(planned.study.model, GgufModel):
+        notes.append("The base model was dequantised from a 4-bit GGUF file; it is a copy, not the original weights.")
+    return {
+        "study": planned.study.name,
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 1),
+        "package": version("retrain-equivalence"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count() or 1,
+        "environment": plain(environment_of(planned.study, runtime.device)),
+        "command": " ".join(["retrain-equivalence", *sys.argv[1:2]]),
+        "datasets": {
+            name: {
+                **plain(dataset.provenance),
+                "digest": dataset.digest,
+                "train": len(dataset.train),
+                "held_out": len(dataset.held_out),
+                "sensitive": dataset.sensitive,
+            }
+            for name, dataset in inputs.datasets.items()
+        },
+        "model": {"recipe": plain(planned.study.model), "source": inputs.model_source, "notes": notes},
+        "cost": cost,
+        "sharing": {"shared": planned.saving.shared, "naive": planned.saving.naive},
+        "tasks": {
+            "planned": len(planned.planned),
+            "reused": reused,
+            "failed": [problem.line() for _, problem in outcome.failed],
+            "waiting": len(outcome.waiting),
+        },
+    }
+
+
+def report(directory: Path) -> Path:
+    """Render the report of a results folder."""
+    from retrain_equivalence.report.page import write_report
+
+    return write_report(directory)

@@ -1,0 +1,382 @@
+"""What tasks do: one body per kind of spec, each reading and writing the store and nothing else.
+
+A worker opens its bodies once from the locked study and the keys of its data, so tasks cross process borders as keys.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.identity import Digest, Key, canonical_json
+from retrain_equivalence.execution.distances import distance_values
+from retrain_equivalence.execution.plan import Plan, Planned
+from retrain_equivalence.execution.signals import Interrupted, StopFlag
+from retrain_equivalence.execution.specs import (
+    BaseSpec,
+    CellsSpec,
+    DistanceSpec,
+    GivenSpec,
+    ProbeSpec,
+    StageSpec,
+    UnlearnSpec,
+)
+from retrain_equivalence.execution.states import ADAPTER, FULL, States, step_file
+from retrain_equivalence.execution.task import Task
+from retrain_equivalence.execution.values import Values
+from retrain_equivalence.models.base import base_files, load_base
+from retrain_equivalence.models.lora import adapter_weights, attach, load_adapter, merge
+from retrain_equivalence.models.weights import from_safetensors, load_weights, to_safetensors, weights_of
+from retrain_equivalence.objectives.catalogue import build as build_objective
+from retrain_equivalence.probes import prediction
+from retrain_equivalence.probes.base import Subject
+from retrain_equivalence.probes.catalogue import build as build_probe
+from retrain_equivalence.probes.catalogue import forget_loss
+from retrain_equivalence.probes.prediction_sets import prediction_sets
+from retrain_equivalence.probes.scoring import encode_answer, mean_logps
+from retrain_equivalence.recipes.model import LoraTuning, TinyModel, Tuning
+from retrain_equivalence.recipes.objective import ObjectiveRecipe
+from retrain_equivalence.recipes.passes import Needs
+from retrain_equivalence.recipes.probe import PredictionProbe
+from retrain_equivalence.store.base import Store
+from retrain_equivalence.store.checkpoints import Checkpoints
+from retrain_equivalence.training import checkpoint
+from retrain_equivalence.training.duration import n_steps
+from retrain_equivalence.training.loop import LoopState, LoopStep, NonFinite, train
+from retrain_equivalence.training.reference import reference_logps
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from retrain_equivalence.models.codec import Codec, Encoded
+
+CHECKPOINT_SECONDS = 600.0
+"""In-stage checkpoints at least this often, and on SIGINT and SIGTERM."""
+
+EXTRA = "extra."
+"""Marks the files of a checkpoint that the body has gathered beside the loop's state."""
+
+NLL = ObjectiveRecipe(name="nll")
+
+
+@dataclass(slots=True, kw_only=True)
+class Bodies:
+    """The bodies of one plan over one store."""
+
+    plan: Plan
+    store: Store
+    states: States
+    stop: StopFlag
+    study_dir: Path
+    offline: bool
+    _checkpoints: Checkpoints | None = None
+    """Those of the task at hand."""
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def __call__(self, task: Task) -> None:
+        """Do a task; afterwards its key is in the store."""
+        planned = self.plan.planned[task.key]
+        started = self._saved_at = time.monotonic()
+        match planned.spec:
+            case BaseSpec() as spec:
+                files, made = self.base(planned, spec)
+            case GivenSpec() as spec:
+                files, made = self.given(spec)
+            case StageSpec() as spec:
+                files, made = self.stage(planned, spec)
+            case UnlearnSpec() as spec:
+                files, made = self.unlearn(planned, spec)
+            case CellsSpec() as spec:
+                files, made = self.cells(spec)
+            case ProbeSpec() as spec:
+                files, made = self.probe(spec)
+            case DistanceSpec() as spec:
+                files, made = self.distance(spec)
+        seconds = round(time.monotonic() - started, 3)
+        self.store.put(
+            task.key,
+            kind=planned.named.kind,
+            recipe=planned.named.recipe,
+            parents=self.digests(planned.named.parents),
+            files=files,
+            made={"seconds": seconds, **made},
+        )
+        if self._checkpoints is not None:
+            self._checkpoints.clear()
+            self._checkpoints = None
+
+    def digests(self, parents: tuple[Key, ...]) -> dict[Key, Digest]:
+        """Return the digests under which the parents lie in the store."""
+        return {parent: self.store.get(parent).manifest.digest for parent in parents}
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def base(self, planned: Planned, spec: BaseSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Make the base; a pretrained tiny model is initialised, then trained on its text like a stage."""
+        text = None
+        if spec.pretraining_data is not None:
+            text = "\n".join(row.response for row in self.states.dataset(spec.pretraining_data).train)
+        files = base_files(
+            spec.model, seed=spec.init_seed, tokenizer_text=text, study_dir=self.study_dir, offline=self.offline
+        )
+        if spec.pretraining_data is None:
+            return files, {}
+        assert isinstance(spec.model, TinyModel)
+        assert spec.model.pretraining is not None
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
+            for file, data in files.items():
+                assert isinstance(data, bytes)
+                (Path(name) / file).write_bytes(data)
+            model, codec = load_base(Path(name), spec.model)
+        training = spec.model.pretraining.training
+        dataset = self.states.dataset(spec.pretraining_data)
+        rows = [r for e in dataset.train if (r := codec.encode(e.prompt, e.response, id=e.id,
+                max_length=training.max_length, on_long="truncate")) is not None]  # fmt: skip
+        log, made = self._train(planned.task.key, model, codec, rows, NLL, training, spec.order_seed)
+        return {**files, FULL: to_safetensors(weights_of(model)), "log.json": log}, made
+
+    def given(self, spec: GivenSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Take a foreign checkpoint's weights onto the base's architecture; names and shapes must agree."""
+        from retrain_equivalence.models.directory import check_model_directory, read_weights
+
+        folder = self.study_dir / spec.path
+        if problems := check_model_directory(folder):
+            raise InputError(*problems)
+        model, _ = self.states.base(spec.base)
+        weights = read_weights(folder)
+        own = weights_of(model)
+        if differing := [n for n in own if n not in weights or weights[n].shape != own[n].shape]:
+            raise InputError.of(
+                "E-DATA-61", spec.path, f"tensor '{differing[0]}' is missing or has another shape than the base's",
+                "give a checkpoint of the study's own base model",
+            )  # fmt: skip
+        load_weights(model, {name: weights[name].to(own[name].dtype) for name in own})
+        return {FULL: to_safetensors(weights_of(model))}, {}
+
+    def stage(self, planned: Planned, spec: StageSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Train one stage with the negative log-likelihood; the optimizer starts afresh."""
+        model, codec = self._start(spec)
+        rows = self.states.rows(spec.data, spec.base, codec, max_length=spec.training.max_length, on_long=spec.on_long)
+        try:
+            log, made = self._train(planned.task.key, model, codec, rows, NLL, spec.training, spec.order_seed)
+            return {**_weight_files(model, spec.tuning), "log.json": log}, made
+        finally:
+            self.states.restore(spec.base, model)
+
+    def _start(self, spec: StageSpec) -> tuple[PreTrainedModel, Codec]:
+        if not isinstance(spec.tuning, LoraTuning):
+            return self.states.merged(spec.parent, spec.base)
+        lora = spec.tuning.lora
+        if lora.across_stages == "merged" or spec.parent == spec.base:
+            model, codec = self.states.merged(spec.parent, spec.base)
+            return attach(model, lora, spec.adapter_seed), codec
+        model, codec = self.states.base(spec.base)
+        adapted = attach(model, lora, spec.adapter_seed)
+        load_adapter(adapted, from_safetensors(self.store.get(spec.parent).path(ADAPTER)))
+        return adapted, codec
+
+    def _train(
+        self,
+        key: Key,
+        model: PreTrainedModel,
+        codec: Codec,
+        rows: list[Encoded],
+        objective: ObjectiveRecipe,
+        training: Any,
+        order_seed: int,
+    ) -> tuple[bytes, Made]:
+        """Run the loop to its end with checkpoints; return the loss log and what it took."""
+        kept = self._resume(key, n_steps(training, len(rows), [len(row.ids) for row in rows]))
+        losses: list[list[float]] = json.loads(kept.extra["log.json"])["steps"] if kept else []
+        steps = train(
+            model, rows, recipe=training, objective=build_objective(objective), order_seed=order_seed,
+            pad_id=codec.pad_id, start=kept.state if kept else None, place=self.plan.planned[key].task.label,
+        )  # fmt: skip
+        tokens, at = 0, kept.state.step if kept else 0
+        for done in steps:
+            losses.append([done.step, done.loss, done.gradient_norm, done.learning_rate])
+            tokens, at = done.tokens, done.step
+            self._offer(done, lambda: {"log.json": _log(losses)})
+        return _log(losses), {"tokens": tokens, "steps": at}
+
+    def unlearn(self, planned: Planned, spec: UnlearnSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Unlearn from the end model; a non-finite loss is an outcome, later steps are censored."""
+        model, codec = self.states.merged(spec.end, spec.base)
+        rows = self.states.rows(spec.data, spec.base, codec, max_length=spec.training.max_length, on_long=spec.on_long)
+        objective = build_objective(spec.objective)
+        reference = None
+        if Needs.of(objective.passes).reference:
+            reference = reference_logps(model, rows, codec.pad_id)
+        if isinstance(spec.tuning, LoraTuning):
+            model = attach(model, spec.tuning.lora, spec.adapter_seed)
+        dataset = self.states.dataset(spec.data)
+        level = forget_loss(dataset, spec.level_items, max_length=spec.training.max_length).examples
+        level_rows = [encode_answer(codec, example, spec.training.max_length) for example in level]
+        key = planned.task.key
+        kept = self._resume(key, spec.training.max_steps or 0)
+        trajectory: list[list[float]] = json.loads(kept.extra["trajectory.json"])["losses"] if kept else []
+        losses: list[list[float]] = json.loads(kept.extra["log.json"])["steps"] if kept else []
+        saved: dict[str, bytes | Path] = {}
+        if kept:
+            saved.update((name, data) for name, data in kept.extra.items() if name.startswith("step-"))
+        outcome, tokens, at = "finished", 0, kept.state.step if kept else 0
+
+        def gathered() -> dict[str, bytes | Path]:
+            return {"log.json": _log(losses), "trajectory.json": _trajectory(level_rows, trajectory), **saved}
+
+        steps = train(
+            model, rows, recipe=spec.training, objective=objective, order_seed=spec.order_seed, pad_id=codec.pad_id,
+            reference=reference, start=kept.state if kept else None, place=planned.task.label,
+        )  # fmt: skip
+        try:
+            for done in steps:
+                losses.append([done.step, done.loss, done.gradient_norm, done.learning_rate])
+                measured = mean_logps(Subject(model=model, codec=codec), level_rows)
+                if not np.isfinite(measured).all():
+                    outcome = "diverged"
+                    break
+                trajectory.append([-value for value in measured])
+                tokens, at = done.tokens, done.step
+                if done.step in spec.save_at:
+                    saved.update((step_file(done.step, n), d) for n, d in _state_files(model, spec.tuning).items())
+                self._offer(done, gathered)
+        except NonFinite:
+            outcome = "diverged"
+        finally:
+            self.states.restore(spec.base, model)
+        about = {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
+        files: dict[str, bytes | Path] = {
+            "about.json": canonical_json(about).encode(),
+            **gathered(),
+        }
+        return files, {"tokens": tokens, "steps": at}
+
+    def _resume(self, key: Key, n_steps: int) -> _Kept | None:
+        """Return the newest in-stage checkpoint of a task, if a run was interrupted inside it."""
+        self._checkpoints = Checkpoints(self.store, key, n_steps)
+        newest = self._checkpoints.newest()
+        if newest is None:
+            return None
+        _, _, files = newest
+        extra = {name.removeprefix(EXTRA): data for name, data in files.items() if name.startswith(EXTRA)}
+        return _Kept(state=checkpoint.from_files(files.__getitem__), extra=extra)
+
+    def _offer(self, done: LoopStep, gathered: Callable[[], Mapping[str, bytes | Path]]) -> None:
+        """Take a checkpoint if one is due; raise `Interrupted` after it if the run was asked to stop."""
+        stopping = self.stop.is_set()
+        if done.step == done.n_steps or not (stopping or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
+            return
+        assert self._checkpoints is not None
+        files: dict[str, bytes | Path] = dict(checkpoint.to_files(done.state()))
+        files |= {EXTRA + name: data for name, data in gathered().items()}
+        self._checkpoints.save(done.step, files)
+        self._saved_at = time.monotonic()
+        if stopping:
+            raise Interrupted
+
+    # -- measuring -----------------------------------------------------------------------------------------------
+
+    def cells(self, spec: CellsSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Choose the positions and cells of the prediction snapshots on the base model."""
+        model, codec = self.states.merged(spec.base, spec.base)
+        retain = {name: self.states.dataset(key) for name, key in spec.retain}
+        sets = prediction_sets(spec.probe, self.states.dataset(spec.forget), retain)
+        subject = Subject(model=model, codec=codec)
+        chosen = prediction.choose_cells(subject, sets, spec.probe, max_length=spec.max_length)
+        return prediction.cells_to_files(chosen), {}
+
+    def probe(self, spec: ProbeSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Measure a trained state, or each saved step of an unlearning run; a missing step is censored."""
+        if isinstance(spec.probe, PredictionProbe):
+            return self._snapshots(spec), {}
+        assert spec.data is not None
+        dataset = self.states.dataset(spec.data)
+        if spec.probe is None:
+            probe = forget_loss(dataset, spec.items, max_length=spec.max_length)
+        else:
+            probe = build_probe(spec.probe, dataset, max_length=spec.max_length)
+        values = Values()
+        for step, model, codec in self._measured(spec):
+            if model is None:
+                values.censor(step)
+                continue
+            for value in probe.measure(Subject(model=model, codec=codec)):
+                # What stands before the slash is the probe's name; the table gives it, since stages may be renamed.
+                measure = value.measure.partition("/")[2]
+                values.add(step, measure, value.item, value.value, value.unit, value.status)
+        return {"values.parquet": values.to_parquet()}, {}
+
+    def _measured(self, spec: ProbeSpec) -> Iterator[tuple[int, PreTrainedModel | None, Codec]]:
+        if spec.steps is None:
+            model, codec = self.states.merged(spec.state, spec.base)
+            yield 0, model, codec
+            return
+        kept = self.store.get(spec.state).manifest.files
+        _, codec = self.states.base(spec.base)
+        for step in spec.steps:
+            if step_file(step, FULL) in kept or step_file(step, ADAPTER) in kept:
+                model, codec = self.states.merged(spec.state, spec.base, step)
+                yield step, model, codec
+            else:
+                yield step, None, codec
+
+    def _snapshots(self, spec: ProbeSpec) -> Mapping[str, bytes | Path]:
+        assert spec.cells is not None
+        kept = self.store.get(spec.cells)
+        cells = prediction.cells_from_files({name: kept.read(name) for name in kept.manifest.files})
+        files: dict[str, bytes | Path] = {}
+        for step, model, codec in self._measured(spec):
+            if model is not None:
+                shot = prediction.snapshot(Subject(model=model, codec=codec), cells)
+                files |= {step_file(step, name): data for name, data in prediction.to_files(shot).items()}
+        files["about.json"] = canonical_json({"steps": list(spec.steps or (0,))}).encode()
+        return files
+
+    def distance(self, spec: DistanceSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Compute the declared distances from the snapshots of all states."""
+        return {"rows.parquet": distance_values(self.store, spec)}, {}
+
+
+Made = dict[str, float | int | str]
+"""What a task took: tokens and steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """An in-stage checkpoint: the loop's state and what the body had gathered."""
+
+    state: LoopState
+    extra: Mapping[str, bytes]
+
+
+def _log(losses: list[list[float]]) -> bytes:
+    """step, loss, gradient norm, learning rate of every step."""
+    return canonical_json({"columns": ["step", "loss", "gradient_norm", "learning_rate"], "steps": losses}).encode()
+
+
+def _trajectory(level_rows: list[Encoded], losses: list[list[float]]) -> bytes:
+    """Whole-response loss in nats per token: one list per step from step 1, one value per item."""
+    return canonical_json({"items": [row.id for row in level_rows], "losses": losses}).encode()
+
+
+def _state_files(model: PreTrainedModel, tuning: Tuning) -> dict[str, bytes]:
+    """A state inside a trajectory: the adapter alone, or all weights."""
+    if isinstance(tuning, LoraTuning):
+        return {ADAPTER: to_safetensors(adapter_weights(model))}
+    return {FULL: to_safetensors(weights_of(model))}
+
+
+def _weight_files(model: PreTrainedModel, tuning: Tuning) -> dict[str, bytes]:
+    """A stage's end: the carried adapter, or all weights (an adapter that is not carried is merged first)."""
+    if isinstance(tuning, LoraTuning) and tuning.lora.across_stages == "merged":
+        return {FULL: to_safetensors(weights_of(merge(model)))}
+    return _state_files(model, tuning)

@@ -1,0 +1,129 @@
+"""What a study reads from outside, resolved and ingested before the first task; tasks never touch the network.
+
+Design. Everything foreign is read once, checked with all its problems reported together, and put into the store as
+objects named by their content. From then on a run sees only the store, so an edit of a source file cannot reach it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from retrain_equivalence.core.errors import InputError, InstrumentError, Problem
+from retrain_equivalence.core.identity import Digest, Key, Plain, key_of
+from retrain_equivalence.data.example import Dataset
+from retrain_equivalence.data.ingest import Locations, check_overlap, from_files, ingest, to_files
+from retrain_equivalence.recipes.dataset import AnyDataset
+from retrain_equivalence.recipes.model import GgufModel, HubModel, LocalModel, TinyModel
+from retrain_equivalence.store.base import Store
+from retrain_equivalence.study.study import Study
+
+PLACEBO = "placebo"
+PRETRAINING = "(pretraining)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """A study's data and the identity of its foreign weights."""
+
+    datasets: Mapping[str, Dataset]
+    """Stage name -> data; `placebo` and `(pretraining)` where the study has them."""
+    model_source: str
+    """SHA-256 over the foreign model's files, or its locked hub revision; empty for a model made here."""
+    given_sources: tuple[str, ...]
+    """One SHA-256 per given checkpoint, in the study's order."""
+
+    def dataset_keys(self) -> dict[str, Key]:
+        """Return the store key of each data set."""
+        return {name: dataset_key(dataset.digest) for name, dataset in self.datasets.items()}
+
+
+def dataset_key(digest: Digest) -> Key:
+    """Return the key of the object that holds a data set: its content, whatever it was read from."""
+    return key_of("dataset", {"rows": digest})
+
+
+def asked_datasets(study: Study) -> dict[str, AnyDataset]:
+    """Return every data set a study asks for, under the name by which it is used."""
+    asked: dict[str, AnyDataset] = {stage.name: stage.dataset for stage in study.stages}
+    if study.placebo is not None:
+        asked[PLACEBO] = study.placebo
+    if isinstance(study.model, TinyModel) and study.model.pretraining is not None:
+        asked[PRETRAINING] = study.model.pretraining.dataset
+    return asked
+
+
+def read_inputs(study: Study, where: Locations) -> Inputs:
+    """Read and check everything foreign; raise with the problems of all sets together."""
+    problems: list[Problem] = []
+    family: type[InstrumentError] = InputError
+    datasets: dict[str, Dataset] = {}
+    for name, recipe in asked_datasets(study).items():
+        try:
+            datasets[name] = ingest(recipe, where, place=f"stages.{name}.dataset")
+        except InstrumentError as error:
+            problems += error.problems
+            family = type(error)
+    if not problems:
+        staged = {name: dataset for name, dataset in datasets.items() if name != PRETRAINING}
+        problems += check_overlap(staged, study.forget.name)
+    if problems:
+        raise family(*(problem for problem in problems if problem.code.startswith(family.prefix + "-")))
+    return Inputs(
+        datasets=datasets,
+        model_source=_model_source(study, where),
+        given_sources=tuple(folder_digest(_resolved(given.path, where)) for given in study.given),
+    )
+
+
+def put_datasets(inputs: Inputs, store: Store) -> None:
+    """Commit every data set to the store, where tasks read it."""
+    for dataset in inputs.datasets.values():
+        key = dataset_key(dataset.digest)
+        if not store.has(key):
+            recipe: Plain = {"rows": dataset.digest}
+            store.put(key, kind="dataset", recipe=recipe, parents={}, files=to_files(dataset))
+
+
+def load_dataset(store: Store, key: Key) -> Dataset:
+    """Read a data set back from the store."""
+    return from_files(store.get(key).read)
+
+
+def folder_digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a folder's regular files (a single file is allowed).
+
+    Raises:
+        InputError: E-DATA-60 if there is nothing to read at that path.
+    """
+    files = [folder] if folder.is_file() else sorted(path for path in folder.glob("*") if path.is_file())
+    if not files:
+        raise InputError.of("E-DATA-60", str(folder), "no such model file or folder", "correct the path in the study")
+    whole = hashlib.sha256()
+    for path in files:
+        whole.update(f"{path.name}\0".encode())
+        with path.open("rb") as stream:
+            whole.update(hashlib.file_digest(stream, "sha256").digest())
+    return whole.hexdigest()
+
+
+def _resolved(path: str, where: Locations) -> Path:
+    return (where.study_dir / path).expanduser()
+
+
+def _model_source(study: Study, where: Locations) -> str:
+    match study.model:
+        case LocalModel(path=path):
+            return folder_digest(_resolved(path, where))
+        case GgufModel(gguf=file):
+            return folder_digest(_resolved(file, where))
+        case HubModel(hub=name, revision=None):
+            from retrain_equivalence.models.hub import locked_revision
+
+            return locked_revision(name, None, offline=where.offline)
+        case HubModel(revision=revision):
+            return str(revision)
+        case _:
+            return ""

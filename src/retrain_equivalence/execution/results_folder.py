@@ -1,0 +1,52 @@
+"""The results folder: the documented output contract, each file replaced whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrain_equivalence.core.errors import InputError, MachineError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LOCK, ROWS, SUMMARY = "study.lock.yaml", "rows.parquet", "summary.csv"
+FINDINGS, PROVENANCE, REPORT = "findings.json", "provenance.json", "report.html"
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write `data` to `path` through a temporary neighbour and one rename."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise MachineError.of(
+            "E-ENV-02", str(path), f"cannot be written ({error.strerror})", "choose another folder with --out"
+        ) from None
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    """Read a results folder's table.
+
+    Raises:
+        InputError: E-DATA-53 if the folder holds no table.
+    """
+    from retrain_equivalence.records.table import from_parquet
+
+    path = folder / ROWS
+    if not path.is_file():
+        raise InputError.of("E-DATA-53", str(path), "no results table there", "run the study first, or name its folder")
+    return from_parquet(path.read_bytes())
+
+
+def json_bytes(value: Mapping[str, object]) -> bytes:
+    """Return readable JSON with sorted keys and without nan."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()

@@ -1,0 +1,151 @@
+"""From keys to models: a worker's warm memory of bases, codecs, encoded rows and data sets.
+
+A state of weights is one of: all weights (`model.safetensors`), a carried adapter on the base (`adapter.safetensors`),
+or, after unlearning, either of these at a step. `merged` returns what is measured and unlearned: one model of plain
+weights in the dtype of the study, whatever form its state has.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from retrain_equivalence.core.identity import Key
+from retrain_equivalence.data.example import Dataset
+from retrain_equivalence.execution.inputs import load_dataset
+from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
+from retrain_equivalence.models.base import load_base
+from retrain_equivalence.models.lora import attach, load_adapter, merge
+from retrain_equivalence.models.weights import from_safetensors, load_weights
+from retrain_equivalence.recipes.model import AnyModel, LoraTuning
+from retrain_equivalence.store.base import Store
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from retrain_equivalence.execution.plan import Plan
+    from retrain_equivalence.models.codec import Codec, Encoded
+
+FULL, ADAPTER = "model.safetensors", "adapter.safetensors"
+
+WARM_BYTES = 2**28
+"""Weights of bases that a worker keeps; studies with one base per replicate have many."""
+
+
+def step_file(step: int, name: str) -> str:
+    """Return the file in which an unlearning run keeps the state of a step."""
+    return f"step-{step:06d}.{name}"
+
+
+@dataclass(slots=True)
+class _Shell:
+    """An architecture with its codec: what bases of one kind share; weights are put into it as they are needed."""
+
+    model: PreTrainedModel
+    codec: Codec
+
+
+@dataclass(slots=True, kw_only=True)
+class States:
+    """Opens states of one plan from one store; everything read is verified by the store."""
+
+    store: Store
+    plan: Plan
+    model_recipe: AnyModel
+    device: str = "cpu"
+    _shells: dict[tuple[str, str], _Shell] = field(default_factory=dict)
+    _weights: dict[Key, dict[str, Tensor]] = field(default_factory=dict)
+    _datasets: dict[Key, Dataset] = field(default_factory=dict)
+    _encoded: dict[tuple[Key, Key, int, str], list[Encoded]] = field(default_factory=dict)
+
+    def dataset(self, key: Key) -> Dataset:
+        """Return a data set, read once per worker."""
+        if key not in self._datasets:
+            self._datasets[key] = load_dataset(self.store, key)
+        return self._datasets[key]
+
+    def base(self, key: Key) -> tuple[PreTrainedModel, Codec]:
+        """Return the base model with its own weights, and its codec.
+
+        The model object is shared by all states of the worker: use it, then let go.
+        """
+        shell = self._shell(key)
+        if key not in self._weights:
+            if sum(tensor.nbytes for weights in self._weights.values() for tensor in weights.values()) > WARM_BYTES:
+                self._weights.clear()
+            self._weights[key] = from_safetensors(self.store.get(key).path(FULL))
+        load_weights(shell.model, self._weights[key])
+        for parameter in shell.model.parameters():
+            parameter.requires_grad_(True)
+        return shell.model, shell.codec
+
+    def _shell(self, key: Key) -> _Shell:
+        files = self.store.get(key).manifest.files
+        kind = (files["config.json"][1], files["tokenizer.json"][1])
+        if kind not in self._shells:
+            artifact = self.store.get(key)
+            with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
+                # transformers wants a folder of its own files; the store's folder also holds a manifest.
+                folder = Path(name)
+                for file in artifact.manifest.files:
+                    (folder / file).symlink_to(artifact.path(file))
+                model, codec = load_base(folder, self.model_recipe)
+            model.to(self.device)
+            self._shells[kind] = _Shell(model, codec)
+        return self._shells[kind]
+
+    def rows(self, data: Key, base: Key, codec: Codec, *, max_length: int, on_long: str) -> list[Encoded]:
+        """Return a data set's training rows as tokens, encoded once per worker; dropped rows are absent."""
+        place = (data, self.tokenizer_of(base), max_length, on_long)
+        if place not in self._encoded:
+            rows = self.dataset(data).train
+            encoded = (
+                codec.encode(r.prompt, r.response, id=r.id, max_length=max_length, on_long=on_long) for r in rows
+            )
+            self._encoded[place] = [row for row in encoded if row is not None]
+        return self._encoded[place]
+
+    def tokenizer_of(self, base: Key) -> Key:
+        """Return what tells tokenizers apart: the digest of the base's tokenizer file."""
+        return Key(self.store.get(base).manifest.files["tokenizer.json"][1])
+
+    def merged(self, state: Key, base: Key, step: int | None = None) -> tuple[PreTrainedModel, Codec]:
+        """Return the model of a state, plain weights, ready to be measured or unlearned."""
+        model, codec = self.base(base)
+        if state == base:
+            return model, codec
+        spec = self.plan.planned[state].spec
+        if isinstance(spec, UnlearnSpec) and step is not None:
+            artifact = self.store.get(state)
+            if step_file(step, FULL) in artifact.manifest.files:
+                load_weights(model, from_safetensors(artifact.path(step_file(step, FULL))))
+                return model, codec
+            model, codec = self.merged(spec.end, base)
+            assert isinstance(spec.tuning, LoraTuning)
+            adapted = attach(model, spec.tuning.lora, spec.adapter_seed)
+            load_adapter(adapted, from_safetensors(artifact.path(step_file(step, ADAPTER))))
+            return self._keep(base, merge(adapted)), codec
+        artifact = self.store.get(state)
+        if FULL in artifact.manifest.files:
+            load_weights(model, from_safetensors(artifact.path(FULL)))
+            return model, codec
+        assert isinstance(spec, StageSpec)
+        assert isinstance(spec.tuning, LoraTuning)
+        adapted = attach(model, spec.tuning.lora, spec.adapter_seed)
+        load_adapter(adapted, from_safetensors(artifact.path(ADAPTER)))
+        return self._keep(base, merge(adapted)), codec
+
+    def restore(self, base: Key, model: PreTrainedModel) -> None:
+        """Take a model back that an adapter was attached to: the adapter is dropped, the shell is plain again."""
+        from peft import PeftModel
+
+        if isinstance(model, PeftModel):
+            self._keep(base, model.unload())
+
+    def _keep(self, base: Key, model: PreTrainedModel) -> PreTrainedModel:
+        # Merging may return another object than the one it was given; the shell must hold the live one.
+        self._shell(base).model = model
+        return model

@@ -1,0 +1,44 @@
+"""How a stage is unlearned: a named sequence of procedures from a history's end model.
+
+Design. A procedure is `Phase | WeightEdit | ReplayFrom`. This release runs one `Phase` per unlearning; the other two
+are added with the methods that need them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from retrain_equivalence.recipes.model import Tuning
+from retrain_equivalence.recipes.objective import ObjectiveRecipe
+from retrain_equivalence.recipes.training import TrainingRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """Gradient steps on one objective."""
+
+    objective: ObjectiveRecipe
+    training: TrainingRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unlearning:
+    """One way to unlearn the forget stage, applied to the end model of every history."""
+
+    name: str
+    """Unique within the study."""
+    phase: Phase
+    tuning: Tuning | None = None
+    """Null: as the model (`lora` means a fresh adapter over the merged end model)."""
+    save_at: tuple[int, ...] = ()
+    """Steps whose state is kept and probed, ascending, 0 and the last included; empty means (0, last)."""
+    retain: str | None = None
+    """The stage whose data a retain term reads; null if the objective needs none."""
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The saved steps, resolved: `save_at` or (0, last)."""
+        last = self.phase.training.max_steps
+        if last is None:
+            raise ValueError("unlearning is counted in steps: max_steps is required")
+        return self.save_at or (0, last)

@@ -1,0 +1,59 @@
+"""Kullback-Leibler divergence, in the direction of its arguments.
+
+`KL(p ‖ q) = Σ_c p_c ln(p_c / q_c)`. Unit: nats. Range: 0 (equal) to infinity; smaller is closer; not symmetric.
+
+Zeros are exact, nothing is added to them: a cell with `p = 0` contributes 0 whatever `q` is; a cell with `p > 0` and
+`q = 0` makes the divergence infinite, which the caller records as unscored.
+
+Source: Kullback and Leibler (1951). Independent implementation: `scipy.stats.entropy`.
+
+Bias: over lumped cells it is a lower bound (data processing). It is not Hilbertian: report it, do not debias it.
+Sees: tokens that `p` says and `q` has nearly ruled out, without limit. Cannot see: what `p` never says.
+
+Legend: N states, P positions, C cells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import rel_entr, xlogy
+
+from retrain_equivalence.metrics.probabilities import Array, blocks, checked_pair
+
+
+def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:
+    """Return `KL(p ‖ q)` at every position, shape [P]; infinite where `q` rules out what `p` says.
+
+    >>> per_position([[0.5, 0.5], [1.0, 0.0]], [[0.25, 0.75], [0.5, 0.5]]).round(6).tolist()
+    [0.143841, 0.693147]
+    """
+    p, q = checked_pair(p_PC, q_PC)
+    return np.asarray(rel_entr(p, q).sum(axis=1))
+
+
+def all_pairs(states_NPC: NDArray[np.floating], weights: ArrayLike) -> Array:
+    """Return the weighted mean of `KL(i ‖ j)` over positions for all ordered pairs, shape [N, N].
+
+    One matrix product: `Σ p_i ln p_i − Σ p_i ln q_j`. A second one finds the pairs in which `j` rules out what `i`
+    says; they are infinite.
+
+    Args:
+        states_NPC: probabilities, shape [N, P, C], any float type; computed in float64.
+        weights: weight of each position, shape [P]; positions of weight 0 do not count.
+    """
+    n_states = len(states_NPC)
+    own_N = np.zeros(n_states)
+    cross_NN = np.zeros((n_states, n_states))
+    ruled_out_NN = np.zeros((n_states, n_states))
+    for block, part in blocks(states_NPC, weights):
+        flat_ND = block.reshape(n_states, -1)
+        weighted_ND = (block * part[None, :, None]).reshape(n_states, -1)
+        own_N += (xlogy(flat_ND, flat_ND) * np.repeat(part, block.shape[2])).sum(axis=1)
+        zero_ND = flat_ND == 0
+        cross_NN += weighted_ND @ np.log(np.where(zero_ND, 1.0, flat_ND)).T
+        if zero_ND.any():
+            ruled_out_NN += (weighted_ND > 0).astype(np.float64) @ zero_ND.astype(np.float64).T
+    divergences_NN = np.maximum(own_N[:, None] - cross_NN, 0.0)
+    np.fill_diagonal(divergences_NN, 0.0)
+    return np.where(ruled_out_NN > 0, np.inf, divergences_NN)

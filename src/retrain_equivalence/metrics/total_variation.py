@@ -1,0 +1,43 @@
+"""Total variation distance.
+
+`TV(p, q) = ½ Σ_c |p_c − q_c|`. Unit: fraction: the largest difference in the probability of any event, and how much
+better than chance (times ½) one sampled token tells the two states apart. Range: 0 to 1; smaller is closer.
+
+Bias: over lumped cells it is a lower bound (data processing). `H² ≤ TV ≤ √2 H`.
+Sees: how often the two would say something different. Cannot see: by which factor rare tokens differ. Not Hilbertian.
+
+Legend: N states, P positions, C cells.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from retrain_equivalence.metrics.probabilities import Array, blocks, checked_pair
+
+
+def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:
+    """Return the distance at every position, shape [P]. Raises `ValueError` for unequal shapes.
+
+    >>> per_position([[0.5, 0.5]], [[0.25, 0.75]]).tolist()
+    [0.25]
+    """
+    p, q = checked_pair(p_PC, q_PC)
+    return np.asarray(0.5 * np.abs(p - q).sum(axis=1))
+
+
+def all_pairs(states_NPC: NDArray[np.floating], weights: ArrayLike) -> Array:
+    """Return the weighted mean over positions for all pairs of states, shape [N, N], pair by pair.
+
+    Args:
+        states_NPC: probabilities, shape [N, P, C], any float type; computed in float64.
+        weights: weight of each position, shape [P].
+    """
+    n_states = len(states_NPC)
+    total_NN = np.zeros((n_states, n_states))
+    for block, part in blocks(states_NPC, weights):
+        for i in range(n_states):
+            for j in range(i):
+                total_NN[i, j] += part @ (0.5 * np.abs(block[i] - block[j]).sum(axis=1))
+    return np.asarray(total_NN + total_NN.T)

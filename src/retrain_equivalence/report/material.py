@@ -1,0 +1,81 @@
+"""What a report is made from: the locked study, the tables, the findings and the provenance, with the words for them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any
+
+from retrain_equivalence.equivalence.finding import Finding
+from retrain_equivalence.recipes.model import GgufModel
+from retrain_equivalence.report.elements import Column, Record
+from retrain_equivalence.report.words import Named, interval, named, number, replicates
+from retrain_equivalence.study.study import Study
+
+INTERVAL = "95 % t interval over replicates"
+JACKKNIFE = "95 % jackknife interval over replicates"
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything that the sections read; nothing here is a measurement of its own."""
+
+    study: Study
+    lock: str
+    """Text of `study.lock.yaml`."""
+    tables: Mapping[str, Sequence[Record]]
+    """As documented in `equivalence.tables`."""
+    findings: Sequence[Finding]
+    provenance: Mapping[str, Any]
+
+    @cached_property
+    def names(self) -> dict[str, Named]:
+        """The unlearned histories with their short names and looks, by `History.name`, in declared order."""
+        return named(self.study.all_histories())
+
+    @cached_property
+    def model_note(self) -> str:
+        """A sentence that every caption carries if the base model is not what its name says; else empty."""
+        if not isinstance(self.study.model, GgufModel):
+            return ""
+        file = PurePath(self.study.model.gguf.replace("\\", "/")).name
+        bits = re.search(r"[qQ](\d)(?:_|\b)", file)
+        kind = f"{bits.group(1)}-bit GGUF file" if bits else "GGUF file"
+        return f"Base model: dequantised from a {kind} ({file}), not the original weights."
+
+    def short(self, history: str) -> str:
+        """Return a history's short name; an unknown one keeps its own."""
+        return self.names[history].short if history in self.names else history
+
+    def caption(self, what: str, numbers: Iterable[int | None], how: str = INTERVAL) -> str:
+        """Return a caption: what is drawn and in which unit, n, how the interval was made, and the model's note."""
+        parts = [what.rstrip("."), f"{replicates(numbers)}; {how}", self.model_note.rstrip(".")]
+        return " ".join(f"{part}." for part in parts if part)
+
+    def unlearnings(self, records: Iterable[Record]) -> list[str]:
+        """Return the unlearnings that occur in some records, in the study's order."""
+        found = {record["unlearning"] for record in records}
+        return [u.name for u in self.study.unlearnings if u.name in found]
+
+
+def mean_columns(what: str = "mean", keys: tuple[str, str, str] = ("mean", "low", "high")) -> tuple[Column, ...]:
+    """Return the columns of an estimate: the number, its interval, and n."""
+    mean, low, high = keys
+    return (
+        Column(head=what, text=lambda r: number(r[mean]), numeric=True),
+        Column(head="95 % interval", text=lambda r: interval(r[low], r[high]), numeric=True),
+        Column(head="n", text=lambda r: number(r["n"]), numeric=True),
+    )
+
+
+def column(head: str, key: str, words: Callable[[Any], str] = str, *, numeric: bool = False) -> Column:
+    """Return a column that shows one field of a record."""
+    return Column(head=head, text=lambda r: words(r[key]), numeric=numeric)
+
+
+def is_end(record: Record) -> bool:
+    """Whether a record is before unlearning or at its last saved step."""
+    return record["step"] == 0 or bool(record.get("last"))

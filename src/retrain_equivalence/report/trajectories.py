@@ -1,0 +1,92 @@
+"""Trajectories: every scalar probe along unlearning, one line per history, over the level of the retrain oracles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.legend import ORACLE_LEVEL, of_series
+from retrain_equivalence.figures.panel import Band, common_domain, line_panel
+from retrain_equivalence.report.elements import Figure, Section, Table
+from retrain_equivalence.report.material import Material, column, mean_columns
+from retrain_equivalence.report.words import number, probe, upper_first
+
+
+def trajectories(material: Material) -> Section:
+    """Return one figure per probe; its panels are the unlearnings, with one vertical axis for all of them."""
+    records = material.tables["trajectories"]
+    probes = list(dict.fromkeys(r["probe"] for r in records if r["kind"] == "history"))
+    ranked = sorted(probes, key=lambda name: (name != "forget_loss", not name.startswith("forget_score"), name))
+    figures = tuple(_figure(material, name, i) for i, name in enumerate(ranked))
+    return Section(
+        name="trajectories",
+        title="Trajectories",
+        says=(
+            "Each line is one history's mean over replicates while the forget stage is unlearned. The grey band is where "
+            "models stand that were retrained without the forget stage. An unlearned model that is equivalent to a "
+            "retrained one enters the band in every panel, and all lines lie on one another.",
+        ),
+        figures=figures,
+    )
+
+
+def _figure(material: Material, name: str, at: int) -> Figure:
+    records = [r for r in material.tables["trajectories"] if r["probe"] == name]
+    lines = [r for r in records if r["kind"] == "history"]
+    oracles = [r for r in records if r["kind"] == "oracle"]
+    unit = lines[0]["unit"] or "no unit"
+    bands = [Band(value=r["mean"], low=r["low"], high=r["high"]) for r in oracles if r["mean"] is not None]
+    domain = common_domain([r[key] for r in records for key in ("mean", "low", "high")])
+    series = [entry.series for entry in material.names.values()]
+    panels: list[str] = []
+    for unlearning in material.unlearnings(lines):
+        own = [r for r in lines if r["unlearning"] == unlearning]
+        frame = pd.DataFrame(
+            {"series": r["history"], "x": r["step"], "y": r["mean"], "low": r["low"], "high": r["high"]} for r in own
+        ).astype({"y": float, "low": float, "high": float})
+        chart = line_panel(
+            frame, series, title=unlearning, x_title="unlearning steps", y_title=unit, y_domain=domain, bands=bands
+        )
+        label = f"{probe(name)}, in {unit}, by step of {unlearning}: " + "; ".join(_ends(material, own))
+        panels.append(to_svg(chart, name=f"trajectory-{at}-{len(panels)}", label=label))
+    saved = {(u.name, step) for u in material.study.unlearnings for step in (0, *u.steps)}
+    censored = sum(1 for r in lines if r["censored"])
+    what = f"{upper_first(probe(name))} by unlearning step, in {unit}; a point is the mean over items and replicates"
+    if censored:
+        what += "; a line ends or thins where runs were no longer finite (the table counts them)"
+    return Figure(
+        name=f"trajectory-{at}",
+        title=upper_first(probe(name)),
+        panels=tuple(panels),
+        legend=of_series(series, [ORACLE_LEVEL] if bands else []),
+        caption=material.caption(what, [r["n"] for r in lines]),
+        table=Table.of(
+            f"{upper_first(probe(name))}, in {unit}, before unlearning and at the saved steps",
+            (
+                column("unlearning", "unlearning", lambda u: u or "retrain oracle"),
+                column("history", "history", material.short),
+                column("step", "step", numeric=True),
+                *mean_columns(),
+                column("censored", "censored", numeric=True),
+                column("failed", "failed", numeric=True),
+            ),
+            [*oracles, *(r for r in lines if (r["unlearning"], r["step"]) in saved)],
+            prefer=lambda r: r["kind"] == "oracle" or _is_end(material, r),
+        ),
+    )
+
+
+def _is_end(material: Material, record: Any) -> bool:
+    last = {u.name: u.steps[-1] for u in material.study.unlearnings}
+    return bool(record["step"] in (0, last.get(record["unlearning"])))
+
+
+def _ends(material: Material, records: list[Any]) -> list[str]:
+    found = []
+    for history in dict.fromkeys(r["history"] for r in records):
+        own = [r for r in records if r["history"] == history and r["mean"] is not None]
+        if own:
+            found.append(f"{material.short(history)} from {number(own[0]['mean'])} to {number(own[-1]['mean'])}")
+    return found

@@ -1,0 +1,309 @@
+"""The answer first: one plain sentence per declared comparison, and the warnings that a reader must not miss.
+
+Nothing is decided here. A sentence counts the verdicts that `compare` gave to the histories and names the one that is
+farthest from its margin's good side.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retrain_equivalence.equivalence.finding import Finding, Verdict
+from retrain_equivalence.report.elements import Column, Section, Table
+from retrain_equivalence.report.material import Material
+from retrain_equivalence.report.words import counted, interval, listed, number, probe, test_set, upper_first
+
+MOVED_NOTHING = 0.01
+"""A change of the forget loss below this many nats per token is said to be none; the warning names the number."""
+
+CONTRASTS = {
+    "oracle_distance": "distance to the retrain oracle",
+    "improvement": "improvement of the distance to the oracle",
+    "path_gap": "path gap between histories",
+    "growth": "growth of the path gap",
+    "recency": "recency",
+    "difference": "difference to the retrain oracle",
+}
+RANK = {name: i for i, name in enumerate(CONTRASTS)}
+ORDER = (Verdict.DIFFERENT, Verdict.INCONCLUSIVE, Verdict.EQUIVALENT)
+SYMBOLS = {Verdict.EQUIVALENT: "✓", Verdict.DIFFERENT: "✕", Verdict.INCONCLUSIVE: "?"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Badge:
+    """A verdict in colour, symbol and word."""
+
+    kind: str
+    """`equivalent`, `different`, `inconclusive`."""
+    symbol: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One sentence of the answer."""
+
+    badges: tuple[Badge, ...]
+    about: str
+    says: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Unlearnings down, test sets across, one group of verdicts per cell."""
+
+    caption: str
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[tuple[tuple[Badge, ...], str], ...]], ...]
+    """Per row its head and, per cell, badges and a short text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The first screen."""
+
+    headline: str
+    by_unlearning: str
+    """The same counts, method by method; empty if there is one method."""
+    matrices: tuple[Matrix, ...]
+    statements: tuple[Statement, ...]
+    warnings: tuple[str, ...]
+
+
+def answer(material: Material) -> Answer:
+    """Return the answer of a study."""
+    judged = [f for f in material.findings if f.verdict is not None]
+    final = [f for f in judged if f.alignment != "at_step"]
+    groups: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in sorted(final, key=lambda f: _place(material, f)):
+        key = (
+            finding.contrast,
+            finding.probe,
+            finding.quantity,
+            finding.alignment,
+            finding.unlearning,
+            finding.test_set,
+        )
+        groups.setdefault(key, []).append(finding)
+    return Answer(
+        headline=_headline(final),
+        by_unlearning=_by_unlearning(material, final),
+        matrices=_matrices(material, groups),
+        statements=tuple(_statement(material, group) for group in groups.values()),
+        warnings=tuple(warnings(material)),
+    )
+
+
+def _place(material: Material, f: Finding) -> tuple[object, ...]:
+    unlearnings = [u.name for u in material.study.unlearnings]
+    sets = {"forget": 0, "held_out": 1, "generic": 3}
+    histories = list(material.names)
+    return (
+        RANK.get(f.contrast, 9), f.contrast, f.probe, f.quantity, f.alignment,
+        unlearnings.index(f.unlearning) if f.unlearning in unlearnings else -1, f.unlearning,
+        sets.get(f.test_set, 2), f.test_set, histories.index(f.history) if f.history in histories else -1, f.history, f.other,
+    )  # fmt: skip
+
+
+def _headline(final: Sequence[Finding]) -> str:
+    if not final:
+        return (
+            "No verdict: no comparison of this study declares a margin that could be judged. "
+            "Estimates and intervals stand below."
+        )
+    counts = Counter(f.verdict for f in final)
+    parts = [f"{counts[v]} {v}" for v in ORDER if counts[v]]
+    if len(parts) == 1:
+        verdict = next(v for v in ORDER if counts[v])
+        every = f"All {len(final)} declared comparisons are" if len(final) > 1 else "The one declared comparison is"
+        return f"{every} {verdict}: {_MEANING[verdict]}."
+    equivalent = counts[Verdict.EQUIVALENT]
+    start = f"{equivalent} of {len(final)}" if equivalent else f"None of {len(final)}"
+    rest = listed([f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ORDER[:2] if counts[v]])
+    return f"{start} declared comparisons {'is' if equivalent == 1 else 'are'} EQUIVALENT; {rest}."
+
+
+def _by_unlearning(material: Material, final: Sequence[Finding]) -> str:
+    parts = []
+    for unlearning in material.study.unlearnings:
+        counts = Counter(f.verdict for f in final if f.unlearning == unlearning.name)
+        if counts:
+            parts.append(f"{unlearning.name}: {listed([f'{counts[v]} {v}' for v in ORDER if counts[v]])}.")
+    return " ".join(parts) if len(parts) > 1 else ""
+
+
+_MEANING = {
+    Verdict.EQUIVALENT: "within the declared margin",
+    Verdict.DIFFERENT: "beyond the declared margin",
+    Verdict.INCONCLUSIVE: "the data do not decide",
+}
+
+
+def _badges(group: Sequence[Finding]) -> tuple[Badge, ...]:
+    counts = Counter(f.verdict for f in group)
+    several = len(group) > 1
+    return tuple(
+        Badge(kind=v.lower(), symbol=SYMBOLS[v], text=f"{counts[v]}/{len(group)} {v}" if several else str(v))
+        for v in ORDER
+        if counts[v]
+    )
+
+
+def _farthest(group: Sequence[Finding]) -> Finding:
+    return max(group, key=lambda f: (f.estimate is not None, abs(f.estimate or 0.0)))
+
+
+def _value(f: Finding) -> str:
+    if f.margin_kind == "times_band" and f.estimate is not None:
+        return f"{number(f.estimate)} times the retrain band"
+    return f"{number(f.estimate)} {f.unit}".strip()
+
+
+def _margin(f: Finding) -> str:
+    if f.margin is None:
+        return "no margin"
+    return (
+        f"margin {number(f.margin)} times the band"
+        if f.margin_kind == "times_band"
+        else f"margin {number(f.margin)} {f.unit}".strip()
+    )
+
+
+def _who(material: Material, f: Finding) -> str:
+    pair = [material.short(name) for name in (f.history, f.other) if name in material.names]
+    return " – ".join(pair)
+
+
+def _statement(material: Material, group: Sequence[Finding]) -> Statement:
+    far = _farthest(group)
+    what = CONTRASTS.get(far.contrast, far.contrast.replace("_", " "))
+    where = f" on {test_set(far.test_set)}" if far.test_set else ""
+    subject = far.unlearning or "trained models"
+    when = " at equal forgetting" if far.alignment == "at_forget_level" else ""
+    who = _who(material, far)
+    if far.estimate is None:
+        says = f"{what}{when} is undefined"
+    else:
+        first = "largest" if len(group) > 1 else ""
+        says = " ".join(part for part in (first, f"{what}{when}: {_value(far)}") if part)
+        says += f" ({who})" if who else ""
+        says += f", {100 * far.level:g} % interval {interval(far.low, far.high)}"
+    says += f", n = {far.n}" + (f" and {far.n_oracles} oracles" if far.n_oracles else "") + f"; {_margin(far)}."
+    about = f"{subject}{where}" + (f", {probe(far.probe)}" if not far.test_set and far.probe else "")
+    return Statement(badges=_badges(group), about=about, says=upper_first(says), reason=_sentence(far.reason))
+
+
+def _sentence(text: str) -> str:
+    return upper_first(text) + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+
+
+def _matrices(material: Material, groups: dict[tuple[str, ...], list[Finding]]) -> tuple[Matrix, ...]:
+    tops = list(dict.fromkeys(key[:4] for key in groups))
+    found = []
+    for top in tops:
+        own = {key[4:]: group for key, group in groups.items() if key[:4] == top}
+        sets, unlearnings = list(dict.fromkeys(k[1] for k in own)), list(dict.fromkeys(k[0] for k in own))
+        if len(own) < 2:
+            continue
+        rows = tuple(
+            (unlearning or "trained models",
+             tuple((_badges(own[unlearning, name]), _range(own[unlearning, name])) if (unlearning, name) in own else ((), "")
+                   for name in sets))
+            for unlearning in unlearnings
+        )  # fmt: skip
+        contrast, alignment = top[0], " at equal forgetting" if top[3] == "at_forget_level" else ""
+        what = CONTRASTS.get(contrast, contrast)
+        one = next(iter(own.values()))[0]
+        caption = f"{upper_first(what)}{alignment}, {probe(top[1])}; {_margin(one)}"
+        caption += f": {one.rationale}" if one.rationale else ""
+        found.append(
+            Matrix(caption=caption, heads=tuple(test_set(name) if name else "verdict" for name in sets), rows=rows)
+        )
+    return tuple(found)
+
+
+def _range(group: Sequence[Finding]) -> str:
+    values = [f.estimate for f in group if f.estimate is not None]
+    if not values:
+        return "undefined"
+    low, high = number(min(values)), number(max(values))
+    unit = "× band" if group[0].margin_kind == "times_band" else group[0].unit
+    return f"{low} {unit}".strip() if low == high else f"{low} to {high} {unit}".strip()
+
+
+def warnings(material: Material) -> list[str]:
+    """Return what a reader must know before believing a number: interim results, lost runs, and no effect at all."""
+    found = []
+    records = material.tables["runs"]
+    total = sum(r["registered"] for r in records)
+    missing = sum(r["missing"] for r in records)
+    if missing:
+        found.append(f"Interim: {number(missing)} of {counted(total, 'registered run')} are not in the table yet.")
+    for key, meaning in (
+        ("censored", "stopped being finite during unlearning; nothing is filled in for them"),
+        ("failed", "failed in a probe"),
+        ("unscored", "could not be scored: too much probability outside the stored cells"),
+    ):
+        hit = [r for r in records if r[key]]
+        if hit:
+            where = listed(list(dict.fromkeys(r["unlearning"] or "training" for r in hit)))
+            found.append(f"{counted(sum(r[key] for r in hit), 'run')} {meaning} ({where}).")
+    for unlearning in material.study.unlearnings:
+        still = _unmoved(material, unlearning.name)
+        if still:
+            found.append(
+                f"{unlearning.name} moved nothing for {listed(still)}: the loss on the forget items changed by less than "
+                f"{MOVED_NOTHING} nats per token, so its distances are those of the trained model."
+            )
+    tasks = material.provenance.get("tasks")
+    for line in tasks.get("failed", ()) if isinstance(tasks, dict) else ():
+        found.append(str(line))
+    if material.study.replicates < 2:
+        found.append("One replicate only: there is no interval, and nothing can be decided.")
+    return found
+
+
+def _unmoved(material: Material, unlearning: str) -> list[str]:
+    records = [r for r in material.tables["trajectories"]
+               if r["probe"] == "forget_loss" and r["unlearning"] == unlearning and r["mean"] is not None]  # fmt: skip
+    still = []
+    for history, entry in material.names.items():
+        own = sorted((r for r in records if r["history"] == history), key=lambda r: r["step"])
+        if len(own) > 1 and all(abs(r["mean"] - own[0]["mean"]) < MOVED_NOTHING for r in own):
+            still.append(entry.short)
+    return still
+
+
+def all_findings(material: Material) -> Section:
+    """Return every declared finding as a table: the numbers behind the sentences."""
+    declared = [f for f in material.findings if (f.verdict is not None or f.family) and f.alignment != "at_step"]
+    table = Table.of(
+        "Declared comparisons: estimate, interval, verdict",
+        (
+            Column(head="contrast", text=lambda f: f.contrast.replace("_", " ")),
+            Column(head="probe", text=lambda f: f.probe),
+            Column(head="test set", text=lambda f: test_set(f.test_set)),
+            Column(head="unlearning", text=lambda f: f.unlearning or "trained"),
+            Column(head="histories", text=lambda f: _who(material, f)),
+            Column(head="at", text=lambda f: f.alignment.replace("_", " ") + ("" if f.step is None else f", {f.step}")),
+            Column(head="quantity", text=lambda f: f.quantity),
+            Column(head="estimate", text=lambda f: number(f.estimate), numeric=True),
+            Column(head="interval", text=lambda f: interval(f.low, f.high), numeric=True),
+            Column(head="n", text=lambda f: number(f.n), numeric=True),
+            Column(head="margin", text=lambda f: number(f.margin), numeric=True),
+            Column(head="p (Holm)", text=lambda f: number(f.p_holm), numeric=True),
+            Column(head="verdict", text=lambda f: str(f.verdict or "–")),
+            Column(head="reason", text=lambda f: f.reason),
+        ),
+        sorted(declared, key=lambda f: _place(material, f)),
+        prefer=lambda f: f.verdict is not None,
+    )
+    return Section(
+        name="findings",
+        title="All declared comparisons",
+        says=("Every number with its interval, its n and its reason; findings.json holds all fields and all steps.",),
+        tables=(table,) if declared else (),
+    )

@@ -1,0 +1,535 @@
+"""What must hold between the parts of a study, checked before anything is computed, all of it at once.
+
+Design. The checks work on a draft: a study in which a part may be missing because its form is wrong. Each check needs
+some parts only and is skipped where they are missing, so a reader sees everything that is certain in the first run and
+nothing that merely follows from another problem.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from retrain_equivalence.core.errors import visible
+from retrain_equivalence.histories.history import Role
+from retrain_equivalence.histories.orders import ORDERINGS
+from retrain_equivalence.histories.unlearning import Unlearning
+from retrain_equivalence.objectives.catalogue import entries
+from retrain_equivalence.recipes.dataset import DatasetRecipe
+from retrain_equivalence.recipes.model import TinyModel
+from retrain_equivalence.recipes.passes import Needs
+from retrain_equivalence.recipes.probe import (
+    PROBE_KINDS,
+    PredictionProbe,
+    ProbeRecipe,
+    probe_kind,
+    probe_name,
+    probe_stage,
+)
+from retrain_equivalence.study.check_parts import (
+    AT_LEAST_0,
+    AT_LEAST_1,
+    POSITIVE,
+    Range,
+    check_dataset,
+    check_model,
+    check_name,
+    check_probe,
+    check_range,
+    check_training,
+    check_tuning,
+    check_twins,
+    is_sensitive,
+    source_of,
+)
+from retrain_equivalence.study.form import Draft
+from retrain_equivalence.study.places import Path, Places, suggestion
+from retrain_equivalence.study.study import ACKNOWLEDGEMENT, Comparison
+
+FORGET_LOSS, STAGE_LOSS = "forget_loss", "stage_loss"
+"""Recorded in every study, without a probe of its own."""
+MEASURES = {
+    "forget_score": ("label", "paraphrases"),
+    "accuracy": ("strict", "flexible", "samples_strict", "samples_flexible"),
+    "prediction": (
+        "hellinger",
+        "squared_l2",
+        "kl_oracle_to_state",
+        "kl_state_to_oracle",
+        "jensen_shannon",
+        "total_variation",
+    ),
+}
+"""Kind of probe -> the measures that may follow its name after a slash."""
+DISTANCE_CONTRASTS = ("oracle_distance", "improvement", "growth")
+SCALAR_CONTRASTS = ("difference", "recency")
+MAX_STAGES = 12
+FEW_REPLICATES = 3
+
+
+def check(draft: Draft) -> None:
+    """Check a draft; problems and warnings are noted in its places."""
+    places = draft.places
+    _check_scalars(draft)
+    _check_names(draft)
+    if draft.model is not None:
+        check_model(places, draft.model)
+    from_scratch = isinstance(draft.model, TinyModel) or draft.model is None
+    for i, stage in enumerate(draft.stages):
+        if stage is not None:
+            check_dataset(places, ("stages", i, "dataset"), stage.dataset)
+            check_training(places, ("stages", i), stage.training, unlearning=False, from_scratch=from_scratch)
+    for i, unlearning in enumerate(draft.unlearnings):
+        if unlearning is not None:
+            _check_unlearning(draft, i, unlearning, from_scratch=from_scratch)
+    for i, probe in enumerate(draft.probes):
+        if probe is not None:
+            _check_probe(draft, i, probe)
+    if None not in draft.probes:
+        for i, comparison in enumerate(draft.comparisons):
+            if comparison is not None:
+                _check_comparison(draft, i, comparison)
+    if draft.placebo is not None:
+        check_dataset(places, ("placebo",), draft.placebo)
+    _check_sensitive(draft)
+    _check_sources(draft)
+    _check_forget(draft)
+    _check_histories(draft)
+    _check_given(draft)
+    _check_size(draft)
+
+
+def _check_scalars(draft: Draft) -> None:
+    places = draft.places
+    ranges = {
+        "replicates": AT_LEAST_1,
+        "oracle_replicates": AT_LEAST_0,
+        "threads": AT_LEAST_1,
+        "forget_level_items": Range(low=2),
+        "max_artifacts": AT_LEAST_1,
+    }
+    for name, allowed in ranges.items():
+        check_range(places, (name,), draft.scalars.get(name), allowed)
+    seed = draft.scalars.get("seed")
+    if seed is not None and not 0 <= seed < 2**63:
+        places.add("E-CFG-15", ("seed",), f"must be >= 0 and < 2**63, found {seed}", "for example 0")
+    if draft.scalars.get("question") == "":
+        places.add("E-CFG-12", ("question",), "a study states its question before any result", "write one sentence")
+    replicates = draft.scalars.get("replicates")
+    if replicates is not None and 1 <= replicates < FEW_REPLICATES and draft.comparisons:
+        places.warn(
+            "E-CFG-38",
+            ("replicates",),
+            f"with {replicates} replicates most verdicts are INCONCLUSIVE",
+            "10 is a good start",
+        )
+
+
+def _check_names(draft: Draft) -> None:
+    places = draft.places
+    name = draft.scalars.get("name")
+    if name is not None:
+        check_name(places, ("name",), name)
+    for block, names, what in (
+        ("stages", draft.stage_names, "stage name"),
+        ("unlearnings", draft.unlearning_names, "unlearning's name"),
+    ):
+        if len(names) != len(draft.stages if block == "stages" else draft.unlearnings):
+            continue
+        listed: list[tuple[Path, str]] = [((block, i, "name"), name) for i, name in enumerate(names)]
+        for path, entry in listed:
+            check_name(places, path, entry)
+        check_twins(places, listed, what)
+    probes: list[tuple[Path, str]] = [
+        (("probes", i), probe_name(probe)) for i, probe in enumerate(draft.probes) if probe is not None
+    ]
+    check_twins(places, probes, "probe")
+
+
+def _stages_known(draft: Draft) -> bool:
+    return len(draft.stage_names) == len(draft.stages)
+
+
+def _check_stage_name(draft: Draft, path: Path, name: str) -> bool:
+    if not _stages_known(draft) or name in draft.stage_names:
+        return True
+    draft.places.add(
+        "E-CFG-20", path, f"unknown stage '{visible(name, limit=40)}'", suggestion(name, draft.stage_names, "stages")
+    )
+    return False
+
+
+def _check_stage_names(draft: Draft, path: Path, names: Iterable[str]) -> bool:
+    """Check every name, also after a wrong one."""
+    return all([_check_stage_name(draft, (*path, i), name) for i, name in enumerate(names)])  # noqa: C419
+
+
+def _check_steps(places: Places, path: Path, steps: tuple[int, ...], last: int | None) -> bool:
+    """Check `save_at`: ascending, from 0 to the last step."""
+    if not steps:
+        return True
+    shown = f"[{', '.join(map(str, steps[:8]))}{', …' if len(steps) > 8 else ''}]"
+    fix = f"begin with 0 and end with {last}" if last is not None else "begin with 0"
+    if list(steps) != sorted(set(steps)):
+        places.add("E-CFG-22", path, f"expected ascending steps, each once, found {shown}", fix)
+    elif steps[0] != 0 or (last is not None and steps[-1] != last):
+        places.add("E-CFG-22", path, f"expected steps from 0 to max_steps ({last}), both included, found {shown}", fix)
+    else:
+        return True
+    return False
+
+
+def _check_unlearning(draft: Draft, index: int, unlearning: Unlearning, *, from_scratch: bool) -> None:
+    places, path = draft.places, ("unlearnings", index)
+    training = unlearning.phase.training
+    check_training(places, path, training, unlearning=True, from_scratch=from_scratch)
+    check_tuning(places, (*path, "tuning"), unlearning.tuning)
+    _check_steps(places, (*path, "save_at"), unlearning.save_at, training.max_steps)
+    objective = unlearning.phase.objective.name
+    if (known := entries().get(objective)) is None:
+        return
+    needed = Needs.of(known.kind.passes)
+    if needed.retain and unlearning.retain is None:
+        places.add(
+            "E-CFG-28",
+            (*path, "objective"),
+            f"objective '{objective}' reads retain data and none are given",
+            "add retain: STAGE",
+        )
+    if unlearning.retain is not None:
+        at = (*path, "retain")
+        if not needed.retain:
+            places.add("E-CFG-28", at, f"objective '{objective}' reads no retain data", "leave it out")
+        elif _check_stage_name(draft, at, unlearning.retain):
+            role = next((s.role for s in draft.stages if s is not None and s.name == unlearning.retain), Role.RETAIN)
+            if role is Role.FORGET:
+                places.add("E-CFG-28", at, "retain names the forget stage itself", "name a retain stage")
+
+
+def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
+    places, path = draft.places, ("probes", index)
+    check_probe(places, path, probe)
+    at = (*path, probe_kind(probe))
+    if not _check_stage_name(draft, at, probe_stage(probe)):
+        return
+    stage = next((s for s in draft.stages if s is not None and s.name == probe_stage(probe)), None)
+    if stage is not None:
+        if probe.split == "held_out" and stage.dataset.held_out == 0:
+            places.add(
+                "E-CFG-24",
+                (*path, "split"),
+                f"stage '{stage.name}' has no held-out rows (held_out: 0)",
+                "raise the stage's held_out",
+            )
+        if isinstance(probe, PredictionProbe) and stage.role is not Role.FORGET and _forget_name(draft) is not None:
+            places.add(
+                "E-CFG-24",
+                at,
+                f"a prediction snapshot is taken for the forget stage, found '{stage.name}'",
+                f"write {_forget_name(draft)}: the retain stages are among its test sets",
+            )
+    if probe.at and draft.unlearnings and None not in draft.unlearnings:
+        saved = {
+            step for u in draft.unlearnings if u is not None for step in u.save_at or (0, u.phase.training.max_steps)
+        }
+        if unsaved := [step for step in probe.at if step not in saved]:
+            places.add("E-CFG-22", (*path, "at"), f"step {unsaved[0]} is saved by no unlearning", "add it to save_at")
+
+
+def _forget_name(draft: Draft) -> str | None:
+    found = [stage.name for stage in draft.stages if stage is not None and stage.role is Role.FORGET]
+    return found[0] if len(found) == 1 and None not in draft.stages else None
+
+
+def _recorded(draft: Draft) -> dict[str, str]:
+    """Return every name that a comparison may give -> kind: kinds, full names, and the losses recorded anyway."""
+    found: dict[str, str] = {}
+    for probe in draft.probes:
+        if probe is not None:
+            kind = probe_kind(probe)
+            found |= {kind: kind, probe_name(probe): kind}
+    found[FORGET_LOSS] = FORGET_LOSS
+    found |= {f"{STAGE_LOSS}:{name}": STAGE_LOSS for name in draft.stage_names}
+    return found
+
+
+def _check_comparison(draft: Draft, index: int, comparison: Comparison) -> None:
+    places, path = draft.places, ("comparisons", index)
+    at = (*path, "probe")
+    recorded = _recorded(draft)
+    name, _, measure = comparison.probe.partition("/")
+    kind = recorded.get(name)
+    if kind is None:
+        fix = suggestion(name, recorded, "recorded here")
+        if name in PROBE_KINDS:
+            fix = f"add {{{name}: STAGE}} to probes"
+        places.add("E-CFG-24", at, f"no probe of this study gives '{visible(comparison.probe, limit=60)}'", fix)
+    elif measure and measure not in MEASURES.get(kind, ()):
+        places.add(
+            "E-CFG-24",
+            at,
+            f"probe '{kind}' has no measure '{visible(measure, limit=40)}'",
+            suggestion(measure, MEASURES.get(kind, ()), "measures") or "leave the slash out",
+        )
+    elif comparison.contrast in DISTANCE_CONTRASTS and kind != "prediction":
+        places.add(
+            "E-CFG-24", at, f"{comparison.contrast} compares prediction snapshots, found '{kind}'", "write prediction"
+        )
+    elif comparison.contrast in SCALAR_CONTRASTS and kind == "prediction":
+        places.add(
+            "E-CFG-24",
+            at,
+            f"{comparison.contrast} compares a scalar, found prediction snapshots",
+            f"for example {FORGET_LOSS}",
+        )
+    _check_margin(places, path, comparison)
+    if not comparison.family.strip():
+        places.add("E-CFG-16", (*path, "family"), "a family's name cannot be empty", "for example primary")
+
+
+def _check_margin(places: Places, path: Path, comparison: Comparison) -> None:
+    margin, at = comparison.margin, (*path, "margin")
+    if margin is None:
+        return
+    if not margin.rationale.strip():
+        places.add("E-CFG-23", (*at, "rationale"), "a margin needs its reason", "say in a few words why this much")
+    if (margin.value is None) == (margin.times_band is None):
+        found = "both" if margin.value is not None else "neither"
+        places.add("E-CFG-23", at, f"exactly one of value and times_band is expected, found {found}", "keep one")
+    elif margin.times_band is not None:
+        if comparison.contrast != "oracle_distance":
+            places.add(
+                "E-CFG-23",
+                (*at, "times_band"),
+                "a multiple of the band belongs to a raw distance (oracle_distance)",
+                f"give an absolute value for {comparison.contrast}",
+            )
+        elif margin.times_band <= 1:
+            places.add(
+                "E-CFG-23",
+                (*at, "times_band"),
+                f"must be > 1, found {margin.times_band:g}: a true retrain lies at 1 band",
+                "1.5 or 2",
+            )
+    elif comparison.contrast == "oracle_distance":
+        places.add(
+            "E-CFG-23",
+            (*at, "value"),
+            "an absolute margin says nothing about a raw distance, whose null is not 0",
+            "write times_band: 1.5",
+        )
+    else:
+        check_range(places, (*at, "value"), margin.value, POSITIVE)
+
+
+def _datasets(draft: Draft) -> Iterable[tuple[Path, str, DatasetRecipe]]:
+    """Yield every data set with its place and what it is to the study."""
+    if isinstance(draft.model, TinyModel) and draft.model.pretraining is not None:
+        yield ("model", "pretraining", "dataset"), "the pretraining", draft.model.pretraining.dataset
+    for i, stage in enumerate(draft.stages):
+        if stage is not None:
+            yield ("stages", i, "dataset"), f"the {stage.role} stage '{stage.name}'", stage.dataset
+    if draft.placebo is not None:
+        yield ("placebo",), "the placebo", draft.placebo
+
+
+def _check_sensitive(draft: Draft) -> None:
+    acknowledge = draft.scalars.get("acknowledge", "")
+    first = next((path for path, _, dataset in _datasets(draft) if is_sensitive(dataset)), None)
+    if first is not None and acknowledge != ACKNOWLEDGEMENT:
+        draft.places.add(
+            "E-CFG-25",
+            ("acknowledge",) if acknowledge else first,
+            "sensitive safety data need the study's acknowledgement, word for word",
+            f'add acknowledge: "{ACKNOWLEDGEMENT}"',
+        )
+
+
+def _check_sources(draft: Draft) -> None:
+    """Refuse one source of rows in two roles: what is forgotten would be trained elsewhere, or tested on itself."""
+    seen: dict[tuple[str, str], tuple[str, Path, str]] = {}
+    for path, what, dataset in _datasets(draft):
+        source = source_of(dataset)
+        role = what.split(" stage ")[0]
+        if source in seen and not (role == "the retain" and seen[source][0] == role):
+            _, where, other = seen[source]
+            line = draft.places.position(where).line
+            first = f" (line {line})" if line else ""
+            draft.places.add(
+                "E-CFG-29", path, f"the same data serve {other}{first} and {what}", "give each role its own data"
+            )
+        seen.setdefault(source, (role, path, what))
+
+
+def _check_forget(draft: Draft) -> None:
+    if None in draft.stages:
+        return
+    forget = [i for i, stage in enumerate(draft.stages) if stage is not None and stage.role is Role.FORGET]
+    for i, stage in enumerate(draft.stages):
+        if stage is not None and stage.role is Role.PLACEBO:
+            draft.places.add(
+                "E-CFG-26",
+                ("stages", i, "role"),
+                "a placebo is no stage of the file",
+                "give its data as placebo: and add `placebo` to histories",
+            )
+    if len(forget) != 1:
+        path: Path = ("stages", forget[1], "role") if forget else ("stages",)
+        draft.places.add(
+            "E-CFG-18",
+            path,
+            f"exactly one stage has role: forget, found {len(forget)}",
+            "keep the one that is unlearned" if forget else "add role: forget to the stage that is unlearned",
+        )
+        return
+    stage = draft.stages[forget[0]]
+    items = draft.scalars.get("forget_level_items")
+    if stage is not None and stage.dataset.rows is not None and items is not None and stage.dataset.rows >= 1:
+        left = math.floor(stage.dataset.rows * (1 - stage.dataset.held_out))
+        if left < items:
+            draft.places.add(
+                "E-CFG-15",
+                ("forget_level_items",),
+                f"{items} items, but the forget stage trains on about {left} rows",
+                "raise rows or lower forget_level_items",
+            )
+
+
+def _check_histories(draft: Draft) -> None:
+    places = draft.places
+    if "histories" not in draft.scalars or "position" not in draft.scalars:
+        return
+    histories, position = draft.scalars["histories"], draft.scalars["position"]
+    if (histories is None) == (position is None):
+        found = "both" if position is not None else "neither"
+        places.add(
+            "E-CFG-19",
+            ("histories",) if position is not None else (),
+            f"exactly one of histories and position is expected, found {found}",
+            "keep one" if position is not None else "for example histories: forget_at_each_position",
+        )
+    k = len(draft.stages)
+    if position is not None and not (1 <= position <= k) and k:
+        places.add("E-CFG-19", ("position",), f"must be 1 to {k} (the number of stages), found {position}", "")
+    asked = [histories] if isinstance(histories, str) else histories
+    if asked is None:
+        return
+    _check_orders(draft, asked, listed=not isinstance(histories, str))
+    if "placebo" in asked and draft.placebo is None and "placebo" not in _written(draft):
+        at: Path = ("histories", asked.index("placebo")) if not isinstance(histories, str) else ("histories",)
+        places.add(
+            "E-CFG-26",
+            at,
+            "histories ask for a placebo and no data are given for it",
+            "add placebo: {generated: …, rows: …}",
+        )
+    if "placebo" not in asked and draft.placebo is not None:
+        places.add(
+            "E-CFG-26",
+            ("placebo",),
+            "data for a placebo are given and no history asks for it",
+            "add `placebo` to histories",
+        )
+    if not [item for item in asked if item != "placebo"]:
+        places.add("E-CFG-19", ("histories",), "no order of the stages is asked for", "add forget_at_each_position")
+
+
+def _written(draft: Draft) -> set[str]:
+    """Return the top-level fields that stand in the file, also those whose form is wrong."""
+    return {str(path[0]) for path in draft.places.positions if path}
+
+
+def _check_orders(draft: Draft, asked: Iterable[Any], *, listed: bool) -> None:
+    places = draft.places
+    seen: list[Any] = []
+    for i, item in enumerate(asked):
+        at: Path = ("histories", i) if listed else ("histories",)
+        if isinstance(item, str):
+            if item not in (*ORDERINGS, "placebo"):
+                fix = suggestion(item, (*ORDERINGS, "placebo"), "orderings")
+                if item in draft.stage_names:
+                    fix = "an explicit order is a list within the list: [[a, b, c], …]"
+                places.add("E-CFG-19", at, f"unknown ordering '{visible(item, limit=40)}'", fix)
+        elif _stages_known(draft) and _check_stage_names(draft, at, item):
+            missing = [name for name in draft.stage_names if name not in item]
+            twice = [name for j, name in enumerate(item) if name in item[:j]]
+            if missing or twice:
+                what = f"'{missing[0]}' is missing" if missing else f"'{twice[0]}' stands twice"
+                places.add(
+                    "E-CFG-19",
+                    at,
+                    f"an order names every stage once: {what}",
+                    "the oracle leaves the forget stage out by itself",
+                )
+        if item in seen:
+            places.add("E-CFG-19", at, "this order is asked for twice", "keep one")
+        seen.append(item)
+
+
+def _check_given(draft: Draft) -> None:
+    places = draft.places
+    replicates, more = draft.scalars.get("replicates"), draft.scalars.get("oracle_replicates")
+    seen: dict[tuple[object, ...], int] = {}
+    for i, given in enumerate(draft.given):
+        if given is None:
+            continue
+        path: Path = ("given", i)
+        if not given.path.strip():
+            places.add("E-CFG-36", (*path, "path"), "a path cannot be empty", "name the model's folder")
+        for j, name in enumerate(given.history):
+            _check_stage_name(draft, (*path, "history", j), name)
+        if len(set(given.history)) != len(given.history):
+            places.add("E-CFG-36", (*path, "history"), "a stage stands twice", "name each stage once")
+        if given.unlearning and given.unlearning not in draft.unlearning_names:
+            places.add(
+                "E-CFG-36",
+                (*path, "unlearning"),
+                f"unknown unlearning '{visible(given.unlearning, limit=40)}'",
+                suggestion(given.unlearning, draft.unlearning_names, "unlearnings"),
+            )
+        if replicates is not None and more is not None and not 0 <= given.replicate < replicates + more:
+            places.add(
+                "E-CFG-36",
+                (*path, "replicate"),
+                f"must be 0 to {replicates + more - 1}, found {given.replicate}",
+                "replicates count from 0",
+            )
+        state = (given.history, given.replicate, given.unlearning)
+        if state in seen:
+            places.add("E-CFG-36", path, f"the same state is given twice (given.{seen[state]})", "keep one")
+        seen.setdefault(state, i)
+
+
+def _count_histories(draft: Draft, asked: Iterable[Any]) -> int:
+    k = len(draft.stages)
+    counts = {"forget_at_each_position": k, "all_orders": math.factorial(k), "adjacent_swaps": k, "shuffle_only": 2}
+    items = list(asked)
+    orders = sum(counts.get(item, 0) if isinstance(item, str) else 1 for item in items)
+    return orders * (2 if "placebo" in items else 1)
+
+
+def _check_size(draft: Draft) -> None:
+    """Refuse a plan that is too large, by its counts alone: k! orders are never listed for this."""
+    scalars, places = draft.scalars, draft.places
+    k = len(draft.stages)
+    if k > MAX_STAGES:
+        places.add("E-CFG-30", ("stages",), f"{k} stages, at most {MAX_STAGES} are planned", "join some of them")
+        return
+    needed = ("replicates", "oracle_replicates", "max_artifacts")
+    if None in draft.unlearnings or any(scalars.get(name) is None for name in needed):
+        return
+    histories = scalars.get("histories")
+    asked = [histories] if isinstance(histories, str) else histories or ["position"]
+    n = _count_histories(draft, asked) if scalars.get("position") is None else 1
+    per_unlearning = sum(len(u.save_at) or 2 for u in draft.unlearnings if u is not None)
+    states = n * scalars["replicates"] * (k + per_unlearning) + n * scalars["oracle_replicates"] * max(k - 1, 0)
+    if states > scalars["max_artifacts"] >= 1:
+        runs = n * scalars["replicates"] * len(draft.unlearnings)
+        at: Path = ("histories",) if histories is not None else ()
+        places.add(
+            "E-CFG-30",
+            at,
+            f"the plan is too large: {n:,} histories, {runs:,} unlearning runs, up to {states:,} states",
+            f"fewer orders, replicates or saved steps, or raise max_artifacts (now {scalars['max_artifacts']:,})",
+        )
