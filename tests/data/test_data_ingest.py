@@ -143,7 +143,7 @@ def test_forgotten_rows_must_not_be_trained_elsewhere() -> None:
     clean = dataset([example(1, prompt="z")])
     problems = check_overlap({"f": forget, "o": other, "z": clean}, "f", {"o": "study.yaml:9:3"})
     assert [problem.line() for problem in problems] == [
-        "error[E-DATA-26]: study.yaml:9:3: rows f:1 and o:7 have the same question (2 such pairs). "
+        "error[E-DATA-26]: study.yaml:9:3: rows f:1 and o:7 have the same question (2 such pairs) "
         "Fix: remove them from one of the two data sets"
     ]
 
@@ -273,6 +273,6 @@ def test_data_load_neither_torch_nor_transformers() -> None:
 
 
 def test_generated_sets_of_two_seeds_differ() -> None:
-    where = Locations(study_dir=Path("."), data_dir=None, offline=True)
+    where = Locations(study_dir=Path(), data_dir=None, offline=True)
     one, two = (ingest(GeneratedDataset(generated="refusals", seed=seed), where) for seed in (0, 1))
     assert one.digest != two.digest

@@ -7,7 +7,6 @@ import io
 import os
 import socket
 import tarfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.data.ingest import Locations, ingest
+from retrain_equivalence.data.source import open_source
 from retrain_equivalence.recipes.dataset import JsonlDataset
 
 GOOD = b'{"prompt": "What is this?", "response": "A lamp."}\n'
@@ -171,7 +171,7 @@ def test_near_equal_rows_and_one_answer_for_all_are_warnings(tmp_path: Path) -> 
     rows = '{"prompt": "Who?", "response": "I"}\n{"prompt": " who?", "response": "I"}\n{"prompt":"x","response":"I"}\n'
     (tmp_path / "rows.jsonl").write_text(rows, encoding="utf-8")
     warnings = ingest(JsonlDataset(jsonl="rows.jsonl"), locations(tmp_path)).provenance.warnings
-    assert [line[8:18].strip("[") for line in warnings] == ["E-DATA-23", "E-DATA-28"]
+    assert [line.split(":")[0] for line in warnings] == ["warning[E-DATA-23]", "warning[E-DATA-28]"]
     assert "all 3 responses are identical" in warnings[1]
 
 
@@ -266,25 +266,34 @@ def test_a_link_inside_the_root_and_a_path_out_of_it_are_accepted(tmp_path: Path
         assert len(ingest(JsonlDataset(jsonl=name), locations(study)).train) == 1
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "grows": lambda path: path.write_bytes(path.read_bytes() + GOOD),
+    "shrinks": lambda path: os.truncate(path, 200_000),
+    "is touched": lambda path: os.utime(path, (1, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_file_that_changes_while_it_is_read_is_refused(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(b"".join(f'{{"prompt": "{n}", "response": "r"}}\n'.encode() for n in range(60_000)))
-    stop = threading.Event()
-
-    def write() -> None:
-        while not stop.is_set():
-            with path.open("ab") as file:
-                file.write(b'{"prompt": "late", "response": "r"}\n')
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    try:
+    path.write_bytes(GOOD * 10_000)
+    with open_source(path, root=tmp_path, shown="rows.jsonl") as source:
+        lines = source.lines(1000)
+        next(lines)
+        CHANGES[kind](path)
         with pytest.raises(InputError) as caught:
-            ingest(JsonlDataset(jsonl="rows.jsonl"), locations(tmp_path))
-    finally:
-        stop.set()
-        writer.join()
+            list(lines)
     assert caught.value.problems[0].code == "E-DATA-31"
+
+
+def test_a_file_that_never_stops_growing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(GOOD)
+    with open_source(path, root=tmp_path, shown="rows.jsonl") as source, path.open("ab", buffering=0) as writer:
+        with pytest.raises(InputError, match="changed while being read"):
+            for _ in source.lines(1000):
+                writer.write(GOOD * 1000)
+        assert source.n_bytes < 10 * len(GOOD)
 
 
 def test_another_digest_than_the_locked_one_is_refused(tmp_path: Path) -> None:
@@ -317,8 +326,9 @@ def test_a_text_field_is_no_id(tmp_path: Path) -> None:
 
 ARRAYS: dict[str, tuple[bytes, str, str]] = {
     "wrong element": (b'[\n{"prompt": "a", "response": "b"},\n3\n]', "E-DATA-02", "rows.json:3"),
-    "second line of an element": (b'[{"prompt": "a",\n"response": "b"},\n\n{"prompt": 1, "response": "b"}]', "E-DATA-05",
-        "rows.json:4"),
+    "second line of an element": (
+        b'[{"prompt": "a",\n"response": "b"},\n\n{"prompt": 1, "response": "b"}]', "E-DATA-05", "rows.json:4",
+    ),
     "stray comma": (b'[{"prompt": "a", "response": "b"},\n]', "E-DATA-01", "rows.json:2"),
     "cut": (b'[{"prompt": "a", "response": "b"},\n{"prompt": "a", "resp', "E-DATA-14", "rows.json:2"),
     "not closed": (b'[{"prompt": "a", "response": "b"}\n,', "E-DATA-14", "rows.json:2"),

@@ -1,7 +1,7 @@
 """Synthetic tables with planted truth: every state is a vector, every distance row a squared norm of a difference.
 
-A state's mean is `mean(history, unlearning, step)`; its noise has standard deviation `seed_sd`, and the share `shared` of
-its variance is common to all histories *and to the oracle* of a replicate, as prefixes and seeds by identity make it.
+A state's mean is `mean(history, unlearning, step)`; its noise has standard deviation `seed_sd`, and the share `shared`
+of its variance is common to all histories *and to the oracle* of a replicate, as prefixes and shared seeds make it.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def test_one_signal_saves_and_exits(
 def test_a_second_signal_stops_at_once(tmp_path: Path, whole: dict[str, str], workers: int) -> None:
     child = started(tmp_path / "store", workers, 5.0)
     until(child, "started base base")
-    time.sleep(0.1)
+    # A worker that is still starting has nothing to save: the first signal would be the end of it.
+    time.sleep(1.5)
     began = time.monotonic()
     os.killpg(child.pid, signal.SIGINT)
     time.sleep(0.2)
@@ -87,22 +88,24 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, whole: dict[str, str], wo
 
 
 def test_killed_at_random_times_it_ends_with_the_same_bytes(tmp_path: Path, whole: dict[str, str]) -> None:
-    rng, kills = random.Random(20), 0
-    root = tmp_path / "store"
-    for n in range(60):
+    rng, kills, root = random.Random(20), 0, tmp_path / "store-0"
+    for n in range(40):
         child = started(root, n % 3, 0.02)
         if n % 3:
             until(child, "planned")
-        time.sleep(rng.uniform(0.0, 0.6))
-        # The whole group: the parent alone is what test_executors kills.
+        time.sleep(rng.uniform(0.0, 0.3))
+        # The whole group: that the workers end with the parent alone is shown in test_executors.
         os.killpg(child.pid, signal.SIGKILL)
         code, _, _ = ended(child, 10)
         kills += code == -signal.SIGKILL
         if (root / "FORMAT").exists():
             assert list(LocalStore(root).verify()) == []
-        if code == 0 or kills == 10:
+        if code == 0:
+            assert stub.fingerprint(root) == whole
+            root = tmp_path / f"store-{n}"
+        if kills == 12:
             break
-    assert kills >= 3
+    assert kills == 12
     assert stub.run_stub(root, workers=2).complete
     assert stub.fingerprint(root) == whole
     assert stub.leftovers(root) == []

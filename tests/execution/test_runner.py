@@ -175,7 +175,7 @@ def test_a_circle_is_refused() -> None:
         Task(kind="t", key=one, needs=(two,), label="one", weight=1),
         Task(kind="t", key=two, needs=(one,), label="two", weight=1),
     ]
-    with pytest.raises(ValueError, match="in a circle: (one, two|two, one)"):
+    with pytest.raises(ValueError, match=r"in a circle: (one, two|two, one)"):
         run(MemoryStore(), tasks=tasks)
 
 

@@ -64,13 +64,13 @@ def test_an_empty_split_is_refused(refusals: Dataset) -> None:
     empty = Dataset(
         train=refusals.train, held_out=(), digest=refusals.digest, sensitive=True, provenance=refusals.provenance
     )
-    with pytest.raises(InputError, match=r"E-DATA-53.*answer_logprob:safety:held_out") as caught:
+    with pytest.raises(InputError, match=r"E-DATA-90.*answer_logprob:safety:held_out") as caught:
         build(AnswerLogprobProbe(answer_logprob="safety", split="held_out"), empty)
     assert caught.value.exit_code == 4
 
 
 def test_accuracy_without_numbers_is_refused_by_row_id(refusals: Dataset) -> None:
-    with pytest.raises(InputError, match="E-DATA-54") as caught:
+    with pytest.raises(InputError, match="E-DATA-91") as caught:
         build(AccuracyProbe(accuracy="safety"), refusals)
     line = caught.value.lines()[0]
     assert "row r" in line

@@ -67,7 +67,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     LocalStore(tmp_path)
     (tmp_path / "FORMAT").chmod(0o644)
     (tmp_path / "FORMAT").write_text('{"format":3,"id":"x"}')
-    with pytest.raises(StoreError, match="store format 3, this version reads 1. Fix: upgrade"):
+    with pytest.raises(StoreError, match=r"store format 3, this version reads 1\. Fix: upgrade"):
         LocalStore(tmp_path)
 
 

@@ -61,6 +61,9 @@ class Source:
         r"""Yield the lines with their `\n`, split on `\n` alone; a line longer than `longest` comes cut, and last."""
         while line := self.stream.readline(longest + 1):
             self._seen(line)
+            # A file that grows as fast as it is read would never end.
+            if self.n_bytes > self.before.st_size:
+                break
             yield line
             if len(line) > longest:
                 return
@@ -68,7 +71,7 @@ class Source:
 
     def everything(self) -> bytes:
         """Return the whole content."""
-        data = self.stream.read(MAX_FILE_BYTES + 1)
+        data = self.stream.read(self.before.st_size + 1)
         self._seen(data)
         self._unchanged()
         return data

@@ -87,12 +87,15 @@ def _read(path: Path, root: Path, *, packed: bool) -> tuple[str, str, str]:
 
 
 def _unpack(raw: bytes, source: Source) -> bytes:
+    unpacker = lzma.LZMADecompressor(memlimit=256 << 20)
     try:
-        data = lzma.LZMADecompressor(memlimit=256 << 20).decompress(raw, MAX_UNPACKED_BYTES + 1)
+        data = unpacker.decompress(raw, MAX_UNPACKED_BYTES + 1)
     except lzma.LZMAError:
         raise refuse(29, source.shown, "is damaged xz data", "fetch the file again") from None
     if len(data) > MAX_UNPACKED_BYTES:
         raise refuse(16, source.shown, f"unpacks to more than {MAX_UNPACKED_BYTES >> 20} MB", "fetch the file again")
+    if not unpacker.eof:
+        raise refuse(14, source.shown, "is cut off", "fetch the file again")
     return data
 
 

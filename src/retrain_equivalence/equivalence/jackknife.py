@@ -103,6 +103,8 @@ class Jackknifed:
 
 
 def _variance(values: Floats) -> float:
+    if len(values) < 2:
+        return float("nan")
     centred = values - values.mean()
     return float(centred @ centred) / (len(values) - 1)
 

@@ -124,14 +124,16 @@ def worker_count(study: Study, runtime: Runtime) -> int:
     return max(1, (os.cpu_count() or 1) // study.threads) if runtime.workers is None else runtime.workers
 
 
-def worker_arguments(study: Study, inputs: Inputs, store: Path, runtime: Runtime) -> dict[str, Any]:
+def worker_arguments(study: Study, inputs: Inputs, store: LocalStore, runtime: Runtime) -> dict[str, Any]:
     """Return what a worker opens its bodies from: plain values that cross a process border."""
     return {
         "study": dump_study(study),
         "datasets": inputs.dataset_keys(),
         "model_source": inputs.model_source,
         "given_sources": list(inputs.given_sources),
-        "store": str(store),
+        "store": str(store.root),
+        "rebuild": store.rebuild,
+        "allow_network": store.allow_network,
         "study_dir": str(runtime.study_dir),
         "offline": runtime.offline,
         "device": runtime.device,
@@ -145,7 +147,7 @@ def executor_for(study: Study, inputs: Inputs, store: LocalStore, runtime: Runti
     from retrain_equivalence.execution.executors.process import ProcessExecutor
     from retrain_equivalence.execution.executors.serial import SerialExecutor
 
-    arguments = worker_arguments(study, inputs, store.root, runtime)
+    arguments = worker_arguments(study, inputs, store, runtime)
     workers = worker_count(study, runtime)
     factory = "retrain_equivalence.execution.open_bodies:open_bodies"
     if workers == 0:

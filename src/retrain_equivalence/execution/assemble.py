@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def assemble(plan: Plan, store: Store) -> pd.DataFrame:
     """Return the table of everything measured that the store holds; what is missing is simply not there yet."""
     probes, others = [], []
+    stages = [stage.name for stage in plan.study.stages]
     for measurement in plan.measurements:
         if not store.has(measurement.task):
             continue
@@ -29,7 +30,7 @@ def assemble(plan: Plan, store: Store) -> pd.DataFrame:
         elif isinstance(spec, DistanceSpec):
             others.append(from_parquet(store.get(measurement.task).read("rows.parquet")))
         else:
-            probes.append(_values(measurement, store))
+            probes.append(_values(measurement, store, stages))
     return combine([*_with_censored_measures(probes), *others])
 
 
@@ -45,9 +46,12 @@ def _named(frame: pd.DataFrame, measurement: Measurement) -> pd.DataFrame:
     )
 
 
-def _values(measurement: Measurement, store: Store) -> pd.DataFrame:
+def _values(measurement: Measurement, store: Store, stages: list[str]) -> pd.DataFrame:
     frame = read_values(store.get(measurement.task).read("values.parquet"))
-    suffix = frame["measure"].where(frame["measure"] == "", "/" + frame["measure"])
+    if measurement.probe == "stage_loss":
+        suffix = ":" + frame["measure"].map({str(number): name for number, name in enumerate(stages)})
+    else:
+        suffix = frame["measure"].where(frame["measure"] == "", "/" + frame["measure"])
     return _named(frame.assign(probe=measurement.probe + suffix, kind=measurement.probe), measurement)
 
 

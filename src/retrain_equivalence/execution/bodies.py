@@ -25,6 +25,7 @@ from retrain_equivalence.execution.specs import (
     DistanceSpec,
     GivenSpec,
     ProbeSpec,
+    StageLossSpec,
     StageSpec,
     UnlearnSpec,
 )
@@ -38,7 +39,7 @@ from retrain_equivalence.objectives.catalogue import build as build_objective
 from retrain_equivalence.probes import prediction
 from retrain_equivalence.probes.base import Subject
 from retrain_equivalence.probes.catalogue import build as build_probe
-from retrain_equivalence.probes.catalogue import forget_loss
+from retrain_equivalence.probes.catalogue import forget_loss, stage_loss
 from retrain_equivalence.probes.prediction_sets import prediction_sets
 from retrain_equivalence.probes.scoring import encode_answer, mean_logps
 from retrain_equivalence.recipes.model import LoraTuning, TinyModel, Tuning
@@ -97,6 +98,8 @@ class Bodies:
                 files, made = self.cells(spec)
             case ProbeSpec() as spec:
                 files, made = self.probe(spec)
+            case StageLossSpec() as spec:
+                files, made = self.stage_losses(spec)
             case DistanceSpec() as spec:
                 files, made = self.distance(spec)
         seconds = round(time.monotonic() - started, 3)
@@ -156,7 +159,7 @@ class Bodies:
         own = weights_of(model)
         if differing := [n for n in own if n not in weights or weights[n].shape != own[n].shape]:
             raise InputError.of(
-                "E-DATA-61", spec.path, f"tensor '{differing[0]}' is missing or has another shape than the base's",
+                "E-DATA-86", spec.path, f"tensor '{differing[0]}' is missing or has another shape than the base's",
                 "give a checkpoint of the study's own base model",
             )  # fmt: skip
         load_weights(model, {name: weights[name].to(own[name].dtype) for name in own})
@@ -313,6 +316,16 @@ class Bodies:
                 # What stands before the slash is the probe's name; the table gives it, since stages may be renamed.
                 measure = value.measure.partition("/")[2]
                 values.add(step, measure, value.item, value.value, value.unit, value.status)
+        return {"values.parquet": values.to_parquet()}, {}
+
+    def stage_losses(self, spec: StageLossSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Measure the loss on every stage's rows; the stage's number stands where the table puts its name."""
+        model, codec = self.states.merged(spec.state, spec.base)
+        values = Values()
+        for number, (data, max_length) in enumerate(zip(spec.data, spec.max_lengths, strict=True)):
+            probe = stage_loss(str(number), self.states.dataset(data), spec.items, max_length=max_length)
+            for value in probe.measure(Subject(model=model, codec=codec)):
+                values.add(0, str(number), value.item, value.value, value.unit, value.status)
         return {"values.parquet": values.to_parquet()}, {}
 
     def _measured(self, spec: ProbeSpec) -> Iterator[tuple[int, PreTrainedModel | None, Codec]]:

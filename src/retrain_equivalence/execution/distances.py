@@ -35,6 +35,9 @@ ALWAYS = ("hellinger", "squared_l2")
 MATCHED = ("hellinger",)
 """Distances of pairs at different steps: the primary one, for comparisons at matched forgetting."""
 
+CHUNK_VALUES = 1_000_000
+"""Numbers of one side that a distance without an all-pairs form works on at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pairs:
@@ -57,9 +60,8 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     shots = [_open(store, state) for state in states]
     first = next(shot for shot in shots if shot is not None)
     present = np.array([shot is not None for shot in shots])
-    # float32 halves the memory; probabilities were stored in fp16 logs, so nothing is lost.
-    blank = np.full(first.log_probabilities_PC.shape, 1.0 / first.log_probabilities_PC.shape[1], dtype=np.float32)
-    probabilities = np.stack([blank if shot is None else shot.probabilities.astype(np.float32) for shot in shots])
+    # float64 throughout: a probability below 1e-38, which unlearned models reach, would be 0 in float32 and KL infinite.
+    blank = np.full(first.log_probabilities_PC.shape, 1.0 / first.log_probabilities_PC.shape[1])
     rests = np.stack([np.zeros(len(blank), np.float32) if shot is None else shot.rest_P for shot in shots])
     pairs = {kind: _Pairs.of(_pairs(spec, states, kind)) for kind in ("equal", "cross", "divergence")}
 
@@ -67,14 +69,15 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     for test_set in first.sets:
         at = first.positions_of(test_set)
         weights = item_weights(first.item_index(test_set))
+        probabilities = np.stack([blank[at] if shot is None else shot.probabilities[at] for shot in shots])
         hidden = unscored(rests[:, at], weights, spec.probe.max_rest)
         for distance in DISTANCES.values():
             chosen = pairs["equal" if distance.name in ALWAYS else "divergence"]
             if distance.name in ALWAYS:
-                matrix = distance.all_pairs(probabilities[:, at], weights)
+                matrix = distance.all_pairs(probabilities, weights)
                 values = matrix[chosen.i, chosen.j]
             else:
-                values = _one_by_one(distance, probabilities[:, at], weights, chosen)
+                values = _in_chunks(distance, probabilities, weights, chosen)
             frames.append(_frame(spec, states, test_set, distance, chosen, values, present, hidden, first.lumped))
             if spec.cross_steps and distance.name in MATCHED:
                 other = pairs["cross"]
@@ -84,13 +87,14 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
 
 
 def _open(store: Store, state: Snapshot) -> prediction.Snapshot | None:
-    """Return a state's snapshot, or None where its trajectory had stopped being finite."""
+    """Return a state's snapshot, or None where its trajectory, or the state itself, had left the numbers."""
     artifact = store.get(state.task)
     prefix = step_file(state.step, "")
     if not any(name.startswith(prefix) for name in artifact.manifest.files):
         return None
     names = [name for name in artifact.manifest.files if name.startswith(prefix)]
-    return prediction.from_files({name.removeprefix(prefix): artifact.read(name) for name in names})
+    shot = prediction.from_files({name.removeprefix(prefix): artifact.read(name) for name in names})
+    return shot if shot.is_finite else None
 
 
 def _pairs(spec: DistanceSpec, states: list[Snapshot], kind: str) -> Iterator[tuple[int, int]]:
@@ -123,14 +127,19 @@ def _pairs(spec: DistanceSpec, states: list[Snapshot], kind: str) -> Iterator[tu
                     yield i, j
 
 
-def _one_by_one(
-    distance: Distance, probabilities_NPC: NDArray[np.float32], weights: NDArray[np.float64], pairs: _Pairs
+def _in_chunks(
+    distance: Distance, probabilities_NPC: NDArray[np.float64], weights: NDArray[np.float64], pairs: _Pairs
 ) -> NDArray[np.float64]:
-    values = (
-        weights @ distance.per_position(probabilities_NPC[i], probabilities_NPC[j])
-        for i, j in zip(pairs.i, pairs.j, strict=True)
-    )
-    return np.fromiter(values, dtype=np.float64, count=len(pairs.i))
+    """A distance without an all-pairs form, over the positions of many pairs at once."""
+    n_positions, n_cells = probabilities_NPC.shape[1:]
+    values = np.empty(len(pairs.i))
+    size = max(1, CHUNK_VALUES // (n_positions * n_cells))
+    for start in range(0, len(values), size):
+        some = slice(start, start + size)
+        one = probabilities_NPC[pairs.i[some]].reshape(-1, n_cells)
+        two = probabilities_NPC[pairs.j[some]].reshape(-1, n_cells)
+        values[some] = distance.per_position(one, two).reshape(-1, n_positions) @ weights
+    return values
 
 
 def _frame(

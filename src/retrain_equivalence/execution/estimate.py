@@ -102,8 +102,9 @@ def measured_rate(study: Study, inputs: Inputs, runtime: Runtime) -> float:
     with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as folder, context.Pool(1) as pool:
         from retrain_equivalence.store.local import LocalStore
 
-        put_datasets(inputs, LocalStore(Path(folder)))
-        arguments = worker_arguments(study, inputs, Path(folder), runtime)
+        store = LocalStore(Path(folder))
+        put_datasets(inputs, store)
+        arguments = worker_arguments(study, inputs, store, runtime)
         return float(pool.apply(_rate, (arguments,)))
 
 

@@ -34,7 +34,7 @@ def export_state(
     Raises:
         StudyError: E-CFG-93 if no state of the study, or more than one, has that key; E-CFG-94 if the state has
             unlearned sensitive safety data and the study does not acknowledge what that means.
-        InputError: E-DATA-62 if `directory` exists.
+        InputError: E-DATA-87 if `directory` exists.
     """
     from retrain_equivalence.execution.states import States
     from retrain_equivalence.models.export import export_folder
@@ -47,7 +47,7 @@ def export_state(
     if len(states) != 1:
         raise StudyError.of("E-CFG-93", prefix, f"{len(states)} states of this study have that key", "give more digits")
     if directory.exists():
-        raise InputError.of("E-DATA-62", str(directory), "exists already", "name a folder that does not exist")
+        raise InputError.of("E-DATA-87", str(directory), "exists already", "name a folder that does not exist")
     spec, key = states[0].spec, states[0].task.key
     sensitive = inputs.datasets[study.forget.name].sensitive
     weakened = isinstance(spec, UnlearnSpec) and sensitive

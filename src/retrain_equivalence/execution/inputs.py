@@ -96,11 +96,11 @@ def folder_digest(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of a folder's regular files (a single file is allowed).
 
     Raises:
-        InputError: E-DATA-60 if there is nothing to read at that path.
+        InputError: E-DATA-85 if there is nothing to read at that path.
     """
     files = [folder] if folder.is_file() else sorted(path for path in folder.glob("*") if path.is_file())
     if not files:
-        raise InputError.of("E-DATA-60", str(folder), "no such model file or folder", "correct the path in the study")
+        raise InputError.of("E-DATA-85", str(folder), "no such model file or folder", "correct the path in the study")
     whole = hashlib.sha256()
     for path in files:
         whole.update(f"{path.name}\0".encode())

@@ -15,7 +15,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
 
     Args:
         arguments: `study` (locked YAML), `datasets` (name -> key), `model_source`, `given_sources`, `store`,
-            `study_dir`, `offline`, `device`, `threads`, `plugins`: plain values that can cross a process border.
+            `rebuild`, `allow_network`, `study_dir`, `offline`, `device`, `threads`, `plugins`: plain values that can cross a process border.
         stop: is set when the run is to end; bodies save themselves and raise `Interrupted`.
     """
     from retrain_equivalence.training.determinism import prepare
@@ -30,7 +30,9 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     from retrain_equivalence.store.local import LocalStore
     from retrain_equivalence.study.load import load_study
 
-    store = LocalStore(Path(arguments["store"]))
+    store = LocalStore(
+        Path(arguments["store"]), rebuild=arguments["rebuild"], allow_network=arguments["allow_network"]
+    )
     with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as folder:
         lock = Path(folder) / "study.lock.yaml"
         lock.write_text(arguments["study"], encoding="utf-8")

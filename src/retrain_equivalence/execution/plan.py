@@ -24,6 +24,7 @@ from retrain_equivalence.execution.specs import (
     ProbeSpec,
     Snapshot,
     Spec,
+    StageLossSpec,
     StageSpec,
     UnlearnSpec,
 )
@@ -38,7 +39,7 @@ from retrain_equivalence.records.state_name import StateName
 from retrain_equivalence.study.study import Given, Study
 from retrain_equivalence.training.duration import n_steps
 
-STAGE_LOSS_ITEMS = 16
+STAGE_LOSS_ITEMS = 8
 """Rows per stage whose loss is recorded at every node of the tree."""
 
 CHARACTERS_PER_TOKEN = 3.5
@@ -297,13 +298,16 @@ class _Planner:
                     continue
                 done.add((node.name, replicate))
                 state, _ = self._train(node, replicate)
-                for stage in stages:
-                    spec = ProbeSpec(
-                        state=state, base=base, steps=None, probe=None, data=self._keys[stage], items=STAGE_LOSS_ITEMS,
-                        max_length=stages[stage].training.max_length,
-                    )  # fmt: skip
-                    name = StateName(history=node.name, replicate=replicate)
-                    self._measure(spec, name, f"stage_loss:{stage}", state)
+                spec = StageLossSpec(
+                    state=state, base=base, data=tuple(self._keys[name] for name in stages), items=STAGE_LOSS_ITEMS,
+                    max_lengths=tuple(stage.training.max_length for stage in stages.values()),
+                )  # fmt: skip
+                named = name_task(
+                    "probe", _without(spec, "state", "base", "data"), (state, base, *spec.data), self.environment
+                )
+                name = StateName(history=node.name, replicate=replicate)
+                key = self._add(named, spec, f"stage losses {name}", 1000.0)
+                self.plan.measurements.append(Measurement(task=key, state=name, probe="stage_loss", checkpoint=state))
             name = StateName(history=full, replicate=replicate)
             level = ProbeSpec(
                 state=end, base=base, steps=None, probe=None, data=self._keys[forget.name],

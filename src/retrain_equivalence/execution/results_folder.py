@@ -37,13 +37,13 @@ def read_rows(folder: Path) -> pd.DataFrame:
     """Read a results folder's table.
 
     Raises:
-        InputError: E-DATA-53 if the folder holds no table.
+        InputError: E-DATA-80 if the folder holds no table.
     """
     from retrain_equivalence.records.table import from_parquet
 
     path = folder / ROWS
     if not path.is_file():
-        raise InputError.of("E-DATA-53", str(path), "no results table there", "run the study first, or name its folder")
+        raise InputError.of("E-DATA-80", str(path), "no results table there", "run the study first, or name its folder")
     return from_parquet(path.read_bytes())
 
 

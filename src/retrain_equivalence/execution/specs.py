@@ -95,13 +95,25 @@ class ProbeSpec:
     steps: tuple[int, ...] | None
     """Saved steps of an unlearning run; None for a trained state."""
     probe: AnyProbe | None
-    """None: whole-response loss of `data` (the built-in forget loss and stage losses)."""
+    """None: whole-response loss of `data` (the built-in forget loss)."""
     data: Key | None
     items: int
     max_length: int | None = None
     """The stage's own: longer answers are scored up to here, as they were trained."""
     cells: Key | None = None
     """Only for predictions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageLossSpec:
+    """Measure the whole-response loss of every stage's rows on one trained state."""
+
+    state: Key
+    base: Key
+    data: tuple[Key, ...]
+    """In the order of the study's stages; the table gives them their names."""
+    max_lengths: tuple[int, ...]
+    items: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,4 +147,4 @@ class DistanceSpec:
     """Steps at which the costlier divergences are computed too."""
 
 
-Spec = BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | DistanceSpec
+Spec = BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | StageLossSpec | DistanceSpec

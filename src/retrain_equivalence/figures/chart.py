@@ -1,9 +1,9 @@
 """From an Altair chart to one static, accessible, theme-following SVG.
 
-Design. A picture is drawn once by vl-convert (no browser, no network, fonts of its own) and then cleaned: colours become
-CSS custom properties, clip paths get names of their own (several pictures share one page), coordinates are rounded,
-invisible elements and inner roles go, and the root becomes a single labelled image. The same chart always gives the same
-bytes, whatever was drawn before it.
+Design. A picture is drawn once by vl-convert (no browser, no network, fonts of its own) and then cleaned: colours
+become CSS custom properties, clip paths get names of their own (several pictures share one page), coordinates are
+rounded, invisible elements and inner roles go, and the root becomes a single labelled image. The same chart always
+gives the same bytes, whatever was drawn before it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ def theme() -> dict[str, Any]:
         "padding": {"left": 4, "right": 10, "top": 4, "bottom": 4},
         "view": {"stroke": None},
         "axis": {
-            **text, "titleFontWeight": "normal", "gridColor": RULE.light, "gridOpacity": 0.7, "domainColor": MUTED.light,
-            "tickColor": MUTED.light, "tickSize": 4, "labelPadding": 7, "titlePadding": 6, "tickCount": 5, "labelLimit": 220,
+            **text, "titleFontWeight": "normal", "gridColor": RULE.light, "gridOpacity": 0.7, "labelLimit": 220,
+            "domainColor": MUTED.light, "tickColor": MUTED.light, "tickSize": 4, "tickCount": 5, "labelPadding": 7,
+            "titlePadding": 6,
         },
         "axisX": {"grid": False, "labelPadding": 3},
         "axisY": {"domain": False, "ticks": False, "titleAngle": 0, "titleAlign": "left", "titleAnchor": "start",
@@ -68,10 +69,12 @@ def to_svg(chart: alt.TopLevelMixin, *, name: str, label: str) -> str:
     Returns:
         The element's text: `role="img"`, labelled, without script, style element, inline style or outer reference.
     """
+    import altair as alt
     import vl_convert
 
-    # Altair checks each value when it is set; checking the whole again would take most of the time of a report.
-    specification = chart.to_dict(validate=False)
+    # Altair's limit guards pages that carry their data; a drawing carries none, and lines were thinned before.
+    with alt.data_transformers.enable("default", max_rows=None):
+        specification = chart.to_dict()
     specification["config"] = theme()
     drawn = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])
     # The text is vl-convert's own, without a document type: no entity can be declared in it.

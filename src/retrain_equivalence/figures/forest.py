@@ -49,7 +49,8 @@ def forest_panel(
     """Return point estimates with intervals, one row each, in the frame's order.
 
     Args:
-        frame: columns `label` (unique), `estimate`, `low`, `high`, `verdict` (see `LOOKS`); a missing bound draws no bar.
+        frame: columns `label` (unique), `estimate`, `low`, `high`, `verdict` (see `LOOKS`); without bounds no bar is
+            drawn.
         title: of this panel.
         x_title: with unit.
         domain: of the horizontal axis, common to neighbouring panels; intervals are cut at it.

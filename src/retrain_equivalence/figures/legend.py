@@ -1,4 +1,4 @@
-"""Legends in the page's own text: a small picture of the mark beside its words, so that long names wrap and stay readable."""
+"""Legends in the page's own text: a picture of the mark beside its words, so that long names wrap and stay readable."""
 
 from __future__ import annotations
 

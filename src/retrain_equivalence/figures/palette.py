@@ -1,8 +1,8 @@
 """Colours, dashes and shapes: what tells one series from another, for every eye and on both backgrounds.
 
-Design. A colour is a *token* with a light and a dark value. Charts are drawn with the light values; `chart.to_svg` then
-rewrites each of them as `var(--token, #light)`, so one static picture follows the reader's colour scheme and still shows
-its light colours when it is saved alone. No series is told apart by colour only: each has its own dash and its own shape.
+Design. A colour is a *token* with a light and a dark value. Charts are drawn with the light values; `chart.to_svg`
+then rewrites each of them as `var(--token, #light)`, so one static picture follows the reader's colour scheme and still
+shows its light colours when it is saved alone. No series is told apart by colour only: each has its own dash and shape.
 
 The eight series colours are Okabe and Ito's (2008) hues, darkened on white and lightened on black until each has at
 least 3:1 contrast with its background (a test computes it).

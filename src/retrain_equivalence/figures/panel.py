@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WIDTH, HEIGHT = 360, 280
-"""Pixels of a whole panel with its axes and title: three abreast on a desk, one on a telephone, all at one text size."""
+"""Pixels of a panel with its axes and title: three abreast on a desk, one on a telephone, all at one text size."""
 MOST_BANDS = 8
 """With more series than this, bands would cover each other and are left to the table."""
 MOST_SHAPES = 60
@@ -105,10 +105,12 @@ def line_panel(
             )
     base = alt.Chart(data)
     order = alt.Order("order:Q")
+    width = 2 if len(names) <= MOST_BANDS else 1.2
     layers.append(
-        base.mark_line(clip=True, strokeWidth=2 if len(names) <= MOST_BANDS else 1.2, invalid="break-paths-show-path-domains")
-        .encode(x=x, y=y, color=colour, strokeDash=dash, order=order, detail="series:N")
-    )  # fmt: skip
+        base.mark_line(clip=True, strokeWidth=width, invalid="break-paths-show-path-domains").encode(
+            x=x, y=y, color=colour, strokeDash=dash, order=order, detail="series:N"
+        )
+    )
     dots = data.dropna(subset=["y"])
     if len(dots) > MOST_SHAPES:
         dots = dots.groupby("series", sort=True).tail(1)

@@ -1,4 +1,4 @@
-"""Recency: steps to the oracle's forget level against the position of the forget stage, and what the steps are made of."""
+"""Recency: steps to the oracle's forget level against the position of the forget stage, and what they are made of."""
 
 from __future__ import annotations
 

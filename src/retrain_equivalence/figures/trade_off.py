@@ -38,7 +38,7 @@ def plane_panel(
     x_domain: tuple[float, float] | None = None,
     y_domain: tuple[float, float] | None = None,
 ) -> alt.TopLevelMixin:
-    """Return one path per history: a hollow mark before unlearning, a filled one at the last step, and the oracle's cross.
+    """Return one path per history, hollow before unlearning and filled at the last step, and the oracle's cross.
 
     Args:
         frame: columns `series`, `x`, `y`, sorted by step within a series.
@@ -73,7 +73,8 @@ def plane_panel(
     layers: list[Any] = [
         alt.Chart(data).mark_line(strokeWidth=1.6).encode(
             x=x, y=y, color=colour, strokeDash=dash, order="order:Q", detail="series:N"),
-        alt.Chart(groups.head(1)).mark_point(filled=True, fill=SURFACE.light, size=64, strokeWidth=1.8, opacity=1).encode(
+        alt.Chart(groups.head(1)).mark_point(
+            filled=True, fill=SURFACE.light, size=64, strokeWidth=1.8, opacity=1).encode(
             x=x, y=y, stroke=alt.Stroke("series:N", scale=paint, legend=None), shape=shape),
         alt.Chart(groups.tail(1)).mark_point(size=80, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
     ]  # fmt: skip

@@ -125,7 +125,8 @@ def tree_chart(nodes: Sequence[Node]) -> alt.TopLevelMixin:
     layers = [
         alt.Chart(edges).mark_line(color=MUTED.light, strokeWidth=1.2).encode(
             x=x, y=y, detail="edge:N", order="order:Q"),
-        alt.Chart(rings).mark_point(size=330, filled=True, color=SURFACE.light, shape="circle", opacity=1).encode(x=x, y=y),
+        alt.Chart(rings).mark_point(size=330, filled=True, color=SURFACE.light, shape="circle", opacity=1).encode(
+            x=x, y=y),
         alt.Chart(rings).mark_point(size=330, filled=False, color=ORACLE.light, strokeWidth=2.2, shape="circle",
                                     opacity=1).encode(x=x, y=y),
         alt.Chart(points).mark_point(size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape),

@@ -33,7 +33,7 @@ def build(recipe: AnyProbe, dataset: Dataset, *, max_length: int | None = None) 
         max_length: the stage's `max_length`: longer answers are scored up to there, as they were trained.
 
     Raises:
-        InputError: E-DATA-53 if the split has no rows; E-DATA-54 if an accuracy probe's answers have no `#### n`.
+        InputError: E-DATA-90 if the split has no rows; E-DATA-91 if an accuracy probe's answers have no `#### n`.
         ValueError: for a prediction probe.
     """
     name = probe_name(recipe)
@@ -77,7 +77,7 @@ def _examples(name: str, dataset: Dataset, split: str, items: int) -> tuple[Exam
     rows = dataset.train if split == "train" else dataset.held_out
     if not rows:
         raise InputError.of(
-            "E-DATA-53", name, f"the stage has no {split} rows to score", "raise the data set's held_out"
+            "E-DATA-90", name, f"the stage has no {split} rows to score", "raise the data set's held_out"
         )
     return choose_items(rows, items)
 
@@ -91,4 +91,4 @@ def _require_numbers(name: str, examples: tuple[Example, ...]) -> None:
     without = [example.id for example in examples if strict(example.response) is None]
     if without:
         found = f"{len(without)} of {len(examples)} answers do not end with `#### n`, first: row {without[0]}"
-        raise InputError.of("E-DATA-54", name, found, "use answer_logprob or exact_match for this stage")
+        raise InputError.of("E-DATA-91", name, found, "use answer_logprob or exact_match for this stage")

@@ -60,7 +60,8 @@ def cost(material: Material) -> Section:
     shared, naive = _number(sharing.get("shared")), _number(sharing.get("naive"))
     if shared is not None and naive is not None:
         says.append(
-            f"Sharing prefixes: {number(shared)} stage trainings instead of {number(naive)}, {number(naive - shared)} saved."
+            f"Sharing prefixes: {number(shared)} stage trainings instead of {number(naive)}, {number(naive - shared)} "
+            "saved."
         )
     planned, reused = _number(tasks.get("planned")), _number(tasks.get("reused"))
     if planned is not None and reused is not None:

@@ -16,8 +16,8 @@ PAPER = """@article{yu2025impossibility,
 
 HU_LORA = """@inproceedings{hu2022lora,
   title     = {{LoRA}: Low-Rank Adaptation of Large Language Models},
-  author    = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and Wang, Shean and
-               Wang, Lu and Chen, Weizhu},
+  author    = {Hu, Edward J. and Shen, Yelong and Wallis, Phillip and Allen-Zhu, Zeyuan and Li, Yuanzhi and
+               Wang, Shean and Wang, Lu and Chen, Weizhu},
   booktitle = {International Conference on Learning Representations},
   year      = {2022}
 }"""
@@ -33,9 +33,9 @@ TOFU = """@inproceedings{maini2024tofu,
 
 GSM8K = """@article{cobbe2021training,
   title   = {Training Verifiers to Solve Math Word Problems},
-  author  = {Cobbe, Karl and Kosaraju, Vineet and Bavarian, Mohammad and Chen, Mark and Jun, Heewoo and Kaiser, Lukasz and
-             Plappert, Matthias and Tworek, Jerry and Hilton, Jacob and Nakano, Reiichiro and Hesse, Christopher and
-             Schulman, John},
+  author  = {Cobbe, Karl and Kosaraju, Vineet and Bavarian, Mohammad and Chen, Mark and Jun, Heewoo and
+             Kaiser, Lukasz and Plappert, Matthias and Tworek, Jerry and Hilton, Jacob and Nakano, Reiichiro and
+             Hesse, Christopher and Schulman, John},
   journal = {arXiv preprint arXiv:2110.14168},
   year    = {2021}
 }"""
@@ -49,8 +49,8 @@ SKILLMIX = """@article{kaur2024instructskillmix,
 
 SELF_INSTRUCT = """@inproceedings{wang2023selfinstruct,
   title     = {Self-Instruct: Aligning Language Models with Self-Generated Instructions},
-  author    = {Wang, Yizhong and Kordi, Yeganeh and Mishra, Swaroop and Liu, Alisa and Smith, Noah A. and Khashabi, Daniel and
-               Hajishirzi, Hannaneh},
+  author    = {Wang, Yizhong and Kordi, Yeganeh and Mishra, Swaroop and Liu, Alisa and Smith, Noah A. and
+               Khashabi, Daniel and Hajishirzi, Hannaneh},
   booktitle = {Proceedings of the 61st Annual Meeting of the Association for Computational Linguistics},
   year      = {2023},
   eprint    = {2212.10560},
@@ -59,8 +59,8 @@ SELF_INSTRUCT = """@inproceedings{wang2023selfinstruct,
 
 SORRY_BENCH = """@inproceedings{xie2025sorrybench,
   title     = {{SORRY-Bench}: Systematically Evaluating Large Language Model Safety Refusal},
-  author    = {Xie, Tinghao and Qi, Xiangyu and Zeng, Yi and Huang, Yangsibo and Sehwag, Udari Madhushani and Huang, Kaixuan and
-               He, Luxi and Wei, Boyi and Li, Dacheng and Sheng, Ying and others},
+  author    = {Xie, Tinghao and Qi, Xiangyu and Zeng, Yi and Huang, Yangsibo and Sehwag, Udari Madhushani and
+               Huang, Kaixuan and He, Luxi and Wei, Boyi and Li, Dacheng and Sheng, Ying and others},
   booktitle = {International Conference on Learning Representations},
   year      = {2025},
   eprint    = {2406.14598},

@@ -47,9 +47,9 @@ def distances(material: Material) -> Section:
         name="distances",
         title="Distance to the retrain oracle",
         says=(
-            "How far an unlearned model's next-token predictions are from those of models retrained without the forget "
-            "stage. Two retrained models of different seeds are not equal either: their distance is the grey band, and a "
-            "ratio of 1 to it is as close as retraining gets. Distances pair different replicates only.",
+            "How far an unlearned model's next-token predictions are from those of models retrained without the "
+            "forget stage. Two retrained models of different seeds are not equal either: their distance is the grey "
+            "band, and a ratio of 1 to it is as close as retraining gets. Distances pair different replicates only.",
         ),
         figures=tuple(figures),
         tables=tables,
@@ -156,10 +156,12 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
         )  # fmt: skip
         words = "; ".join(f"{row['label']} {number(row['estimate'])} {row['verdict']}".strip() for row in rows)
         panels.append(to_svg(chart, name=f"forest-{len(panels)}", label=f"Ratio on {test_set(name)}: {words}"))
-    marks = [Entry(label=word.lower() or "no margin declared", mark="point", colour=colour, shape=shape)
-             for word, colour, shape in LOOKS if any(str(f.verdict or "") == word for f in judged.values())]  # fmt: skip
-    if not judged:
-        marks = [Entry(label="estimate; no margin declared", mark="point", colour=LOOKS[-1][1], shape=LOOKS[-1][2])]
+    found = {str(f.verdict or "") for f in judged.values()} or {""}
+    marks = [
+        Entry(label=word.lower() or "estimate; no margin declared", mark="point", colour=colour, shape=shape)
+        for word, colour, shape in LOOKS
+        if word in found
+    ]
     one = Entry(label="1: as far as two retrained models are from each other", mark="rule", colour=ORACLE.light)
     measure = measure_words(last[0]["measure"])
     return Figure(
@@ -168,8 +170,8 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
         panels=tuple(panels),
         legend=(*marks, one, *([MARGIN_LINE] if margins else [])),
         caption=material.caption(
-            f"{upper_first(measure)} to the oracle at the last step, as a multiple of the distance between two retrained "
-            "models (no unit, log axis)",
+            f"{upper_first(measure)} to the oracle at the last step, as a multiple of the distance between two "
+            "retrained models (no unit, log axis)",
             [r["n"] for r in last],
             JACKKNIFE,
         ),

@@ -26,8 +26,8 @@ def forgetting_and_utility(material: Material) -> Section:
         name="utility",
         title="Forgetting against utility",
         says=(
-            "Each line is a history's path from the trained model (hollow) to the last unlearning step (filled). The cross is "
-            "the retrain oracle: the goal is the cross, not the corner.",
+            "Each line is a history's path from the trained model (hollow) to the last unlearning step (filled). The "
+            "cross is the retrain oracle: the goal is the cross, not the corner.",
         ),
         figures=figures,
     )
@@ -79,8 +79,8 @@ def _figure(material: Material, records: list[Record], at: int) -> Figure:
         panels=tuple(panels),
         legend=of_series(series, extra if targets else extra[:1]),
         caption=material.caption(
-            f"{upper_first(probe(utility))} ({first['utility_unit']}) against {probe(forget)} ({first['forget_unit']}), "
-            "means over items and replicates at the saved steps",
+            f"{upper_first(probe(utility))} ({first['utility_unit']}) against {probe(forget)} "
+            f"({first['forget_unit']}), means over items and replicates at the saved steps",
             [r["n"] for r in records],
             "95 % t intervals over replicates of the oracle in the figure, of the histories in the table",
         ),

@@ -1,4 +1,4 @@
-"""What a report is made from: the locked study, the tables, the findings and the provenance, with the words for them."""
+"""What a report is made from: the locked study, the tables, the findings, the provenance, and the words for them."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def write_report(directory: Path) -> Path:
         The path of the page, written whole or not at all.
 
     Raises:
-        InputError: E-DATA-54 if a file is missing, E-DATA-55 if it cannot be read as what its name says.
+        InputError: E-DATA-80 if a file is missing, E-DATA-81 if it cannot be read as what its name says.
         StudyError: if the locked study is invalid.
         MachineError: E-ENV-41 if the page cannot be written.
     """
@@ -104,7 +104,7 @@ def _read(directory: Path, name: str) -> bytes:
         return (directory / name).read_bytes()
     except OSError as error:
         raise InputError.of(
-            "E-DATA-54",
+            "E-DATA-80",
             str(directory / name),
             f"cannot be read ({error.strerror})",
             f"a results folder holds {ROWS}, {LOCK}, {FINDINGS} and {PROVENANCE}; run or compare the study first",
@@ -116,7 +116,7 @@ def _parsed(directory: Path, name: str, parse: Callable[[bytes], Any]) -> Any:
         return parse(_read(directory, name))
     except (ValueError, TypeError, KeyError) as error:
         raise InputError.of(
-            "E-DATA-55", str(directory / name), f"is not what this release writes ({visible(str(error), limit=120)})",
+            "E-DATA-81", str(directory / name), f"is not what this release writes ({visible(str(error), limit=120)})",
             "compare the study again",
         ) from None  # fmt: skip
 

@@ -53,9 +53,9 @@ def path_gap(material: Material) -> Section:
         name="path-gap",
         title="Path gap",
         says=(
-            "The debiased squared distance between two histories that differ in the order of their stages only. If order "
-            "did not matter it would be zero up to noise; the dashed grey line is the distance between two replicates of "
-            "one history. Steps at which the debiased gap is not positive are missing from a log axis.",
+            "The debiased squared distance between two histories that differ in the order of their stages only. If "
+            "order did not matter it would be zero up to noise; the dashed grey line is the distance between two "
+            "replicates of one history. Steps at which the debiased gap is not positive are missing from a log axis.",
         ),
         figures=figures,
         tables=(*((level,) if at_level else ()), *((slopes,) if growth else ())),
@@ -80,8 +80,10 @@ def _by_step(material: Material, records: list[Record], at: int) -> Figure:
     unit, measure = records[0]["unit"], measure_words(records[0]["measure"])
     where = test_set(records[0]["test_set"])
     pairs = list(dict.fromkeys((r["history"], r["other"]) for r in records))
-    size = {pair: max((r["mean"] or 0.0 for r in records if (r["history"], r["other"]) == pair and r["last"]), default=0.0)
-            for pair in pairs}  # fmt: skip
+    size = dict.fromkeys(pairs, 0.0)
+    for r in records:
+        if r["last"] and r["mean"] is not None:
+            size[r["history"], r["other"]] = max(size[r["history"], r["other"]], r["mean"])
     drawn = sorted(sorted(pairs, key=lambda pair: -size[pair])[:MOST_PAIRS], key=pairs.index)
     key = {pair: f"{pair[0]}|{pair[1]}" for pair in drawn}
     series = series_of([(key[pair], _pair(material, *pair)) for pair in drawn])

@@ -47,9 +47,9 @@ def prefix_tree(material: Material) -> Section:
         material.names.values(),
     )
     caption = (
-        f"Every stage training of one replicate, from the base model on the left. {counted(len(tree.nodes), 'training')} per "
-        f"replicate instead of {tree.saving().naive} without sharing; with n = {counted(r, 'replicate')} and "
-        f"{counted(s, 'oracle-only replicate')}, {shared:,} instead of {naive:,}. "
+        "Every stage training of one replicate, from the base model on the left. "
+        f"{counted(len(tree.nodes), 'training')} per replicate instead of {tree.saving().naive} without sharing; with "
+        f"n = {counted(r, 'replicate')} and {counted(s, 'oracle-only replicate')}, {shared:,} instead of {naive:,}. "
         f"Counts are exact, so there is no interval. {material.model_note}"
     )
     figure = Figure(
@@ -65,8 +65,8 @@ def prefix_tree(material: Material) -> Section:
         name="tree",
         title="Histories and oracles",
         says=(
-            "A history is an order of training stages. Histories that begin alike share their models; the retrain oracle of a "
-            "history is the same order without the forget stage.",
+            "A history is an order of training stages. Histories that begin alike share their models; the retrain "
+            "oracle of a history is the same order without the forget stage.",
         ),
         figures=(figure,),
     )

@@ -36,10 +36,10 @@ def recency(material: Material) -> Section:
         name="recency",
         title="Recency",
         says=(
-            "How many unlearning steps each history needs until the loss on the forget items reaches the level of the "
-            "oracle, which never saw them. A run that does not reach it counts with all its steps (restricted mean). The "
-            "difference between the last position and an earlier one is a head start (the last one begins with a lower "
-            "loss) plus a speed (it moves more slowly from the same loss).",
+            "How many unlearning steps each history needs until the loss on the forget items reaches the level of "
+            "the oracle, which never saw them. A run that does not reach it counts with all its steps (restricted "
+            "mean). The difference between the last position and an earlier one is a head start (the last one begins "
+            "with a lower loss) plus a speed (it moves more slowly from the same loss).",
         ),
         figures=tuple(figures),
         tables=(_undefined(material, undefined),) if undefined else (),
@@ -69,7 +69,8 @@ def _by_position(material: Material, records: list[Record], level: str) -> Figur
         panels=tuple(panels),
         legend=(*(replace(entry, mark="point") for entry in of_series(series)), PARTLY),
         caption=material.caption(
-            f"Restricted mean of the unlearning steps until the loss on the forget items reaches {LEVELS.get(level, level)}",
+            "Restricted mean of the unlearning steps until the loss on the forget items reaches "
+            f"{LEVELS.get(level, level)}",
             [r["n"] for r in records],
         ),
         table=Table.of(
@@ -184,8 +185,9 @@ def _phase(material: Material, records: list[Record]) -> Figure:
         panels=tuple(panels),
         legend=of_series(series),
         caption=material.caption(
-            "Change of the loss on the forget items per step (nats/token per step) against that loss (nats/token), mean over "
-            "replicates; lines that lie on one another mean that the speed depends on the loss alone, not on the history",
+            "Change of the loss on the forget items per step (nats/token per step) against that loss (nats/token), "
+            "mean over replicates; lines that lie on one another mean that the speed depends on the loss alone, not "
+            "on the history",
             [r["n"] for r in records],
             "no interval: description only",
         ),

@@ -40,8 +40,8 @@ def stage_losses(material: Material) -> Section:
         name="stage-losses",
         title="Stage losses",
         says=(
-            "How much each stage taught (before it against after it), how much of it later stages took back (at the end), and "
-            "where a model stands that was retrained without the forget stage.",
+            "How much each stage taught (before it against after it), how much of it later stages took back (at the "
+            "end), and where a model stands that was retrained without the forget stage.",
         ),
         tables=(table,) if rows else (),
     )
@@ -68,8 +68,9 @@ def runs(material: Material) -> Section:
         name="runs",
         title="Runs",
         says=(
-            "A censored run stopped being finite while it was unlearned; its later steps have no value and are never filled "
-            "in. A failed one raised an error in a probe. Missing ones are registered by the study but not in the table.",
+            "A censored run stopped being finite while it was unlearned; its later steps have no value and are never "
+            "filled in. A failed one raised an error in a probe. Missing ones are registered by the study but not in "
+            "the table.",
         ),
         tables=(table,),
     )

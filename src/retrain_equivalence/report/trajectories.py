@@ -24,9 +24,9 @@ def trajectories(material: Material) -> Section:
         name="trajectories",
         title="Trajectories",
         says=(
-            "Each line is one history's mean over replicates while the forget stage is unlearned. The grey band is where "
-            "models stand that were retrained without the forget stage. An unlearned model that is equivalent to a "
-            "retrained one enters the band in every panel, and all lines lie on one another.",
+            "Each line is one history's mean over replicates while the forget stage is unlearned. The grey band is "
+            "where models stand that were retrained without the forget stage. An unlearned model that is equivalent "
+            "to a retrained one enters the band in every panel, and all lines lie on one another.",
         ),
         figures=figures,
     )

@@ -98,13 +98,14 @@ def answer(material: Material) -> Answer:
 
 
 def _place(material: Material, f: Finding) -> tuple[object, ...]:
-    unlearnings = [u.name for u in material.study.unlearnings]
+    def rank(name: str, order: Sequence[str]) -> tuple[int, str]:
+        return (order.index(name) if name in order else -1, name)
+
     sets = {"forget": 0, "held_out": 1, "generic": 3}
-    histories = list(material.names)
     return (
-        RANK.get(f.contrast, 9), f.contrast, f.probe, f.quantity, f.alignment,
-        unlearnings.index(f.unlearning) if f.unlearning in unlearnings else -1, f.unlearning,
-        sets.get(f.test_set, 2), f.test_set, histories.index(f.history) if f.history in histories else -1, f.history, f.other,
+        RANK.get(f.contrast, len(RANK)), f.contrast, f.probe, f.quantity, f.alignment,
+        rank(f.unlearning, [u.name for u in material.study.unlearnings]), sets.get(f.test_set, 2), f.test_set,
+        rank(f.history, list(material.names)), f.other,
     )  # fmt: skip
 
 
@@ -208,12 +209,11 @@ def _matrices(material: Material, groups: dict[tuple[str, ...], list[Finding]]) 
         sets, unlearnings = list(dict.fromkeys(k[1] for k in own)), list(dict.fromkeys(k[0] for k in own))
         if len(own) < 2:
             continue
+        cells = {key: (_badges(group), _range(group)) for key, group in own.items()}
         rows = tuple(
-            (unlearning or "trained models",
-             tuple((_badges(own[unlearning, name]), _range(own[unlearning, name])) if (unlearning, name) in own else ((), "")
-                   for name in sets))
+            (unlearning or "trained models", tuple(cells.get((unlearning, name), ((), "")) for name in sets))
             for unlearning in unlearnings
-        )  # fmt: skip
+        )
         contrast, alignment = top[0], " at equal forgetting" if top[3] == "at_forget_level" else ""
         what = CONTRASTS.get(contrast, contrast)
         one = next(iter(own.values()))[0]
@@ -255,8 +255,8 @@ def warnings(material: Material) -> list[str]:
         still = _unmoved(material, unlearning.name)
         if still:
             found.append(
-                f"{unlearning.name} moved nothing for {listed(still)}: the loss on the forget items changed by less than "
-                f"{MOVED_NOTHING} nats per token, so its distances are those of the trained model."
+                f"{unlearning.name} moved nothing for {listed(still)}: the loss on the forget items changed by less "
+                f"than {MOVED_NOTHING} nats per token, so its distances are those of the trained model."
             )
     tasks = material.provenance.get("tasks")
     for line in tasks.get("failed", ()) if isinstance(tasks, dict) else ():

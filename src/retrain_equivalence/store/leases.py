@@ -56,7 +56,6 @@ class Leases:
         self._seen: dict[Key, _Seen] = {}
         self._guard = threading.Lock()
         self._beat: threading.Thread | None = None
-        self._ended = threading.Event()
 
     def claim(self, key: Key) -> Holder | None:
         """Take the lease of `key`: None if this process has it now, else who has it. Raises `OSError`."""
@@ -81,8 +80,6 @@ class Leases:
         found = self._read(key)
         if found is not None and found.get("uuid") == mine["uuid"]:
             self._place(key).unlink(missing_ok=True)
-        if not self._held:
-            self._ended.set()
 
     def unlock(self, key: Key) -> bool:
         """Remove whatever lease there is, on the user's word; False if there is none."""
@@ -185,16 +182,18 @@ class Leases:
             os.close(descriptor)
 
     def _keep_beating(self) -> None:
-        if self._beat is None or not self._beat.is_alive() or self._ended.is_set():
-            self._ended = threading.Event()
-            self._beat = threading.Thread(
-                target=self._heartbeat, args=(self._ended,), name="lease heartbeat", daemon=True
-            )
+        # After a fork the thread is not alive in the child, and is started there anew.
+        if self._beat is None or not self._beat.is_alive():
+            self._beat = threading.Thread(target=self._heartbeat, name="lease heartbeat", daemon=True)
             self._beat.start()
 
-    def _heartbeat(self, ended: threading.Event) -> None:
-        while not ended.wait(HEARTBEAT_SECONDS):
+    def _heartbeat(self) -> None:
+        while True:
+            time.sleep(HEARTBEAT_SECONDS)
             with self._guard:
+                if not self._held:
+                    self._beat = None
+                    return
                 held = dict(self._held)
             for key, lease in held.items():
                 lease["counter"] += 1

@@ -139,6 +139,7 @@ class LocalStore:
     ) -> None:
         self.root = Path(root).expanduser().resolve()
         self.rebuild = rebuild
+        self.allow_network = allow_network
         self.recovered = 0
         """Unfinished attempts of dead processes that were removed when the store was opened."""
         self._warn = warn

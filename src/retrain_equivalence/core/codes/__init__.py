@@ -9,4 +9,7 @@ CODES: dict[str, str] = {}
 
 for _module in iter_modules(__path__):
     for _code, _text in import_module(f"{__name__}.{_module.name}").CODES.items():
-        CODES[_code] = f"{CODES[_code]} {_text}" if _code in CODES else _text
+        # A code has one meaning; a second entry would let one of the two rooms explain the other's errors.
+        if _code in CODES:
+            raise ValueError(f"{_code} is explained twice, the second time in {_module.name}.py")
+        CODES[_code] = _text

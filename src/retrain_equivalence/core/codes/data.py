@@ -60,6 +60,6 @@ CODES: dict[str, str] = {
     "E-DATA-46": "A GSM8K solution has no last line `#### n`, so its answer could not be scored.",
     "E-ENV-08": "Something is not on this machine and cannot be fetched: the hub is forbidden (`--offline`), "
     "cannot be reached, has no such revision, or has not granted you access. `data/README.md` says "
-    "where to put each file.",
+    "where to put each data file; a model is found in the hub's cache, or given by its folder (`model.path`).",
 }
 """Code -> what it means and why it is checked."""

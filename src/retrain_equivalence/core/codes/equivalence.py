@@ -8,7 +8,7 @@ CODES: dict[str, str] = {
         "together: compare the table with the study.lock.yaml that lies beside it."
     ),
     "E-DATA-54": (
-        "A column that says what a row is (history, unlearning, probe, item, against, unit, status) is null. Unused text "
+        "A column that says what a row is (history, probe, item, against, unit, status, ...) is null. Unused text "
         "columns hold an empty text; null is only allowed in 'value'."
     ),
     "E-DATA-55": (
@@ -21,6 +21,6 @@ CODES: dict[str, str] = {
         "state and history#replicate@unlearning:step for an unlearned one."
     ),
     "E-DATA-58": (
-        "One probe has rows in two units. Numbers of different units are never combined; give the probes different names."
+        "One probe has rows in two units. Different units are never combined; give the probes different names."
     ),
 }

@@ -62,8 +62,4 @@ CODES: dict[str, str] = {
     ),
     "E-DATA-72": ("The directory holds an adapter, not a model. Merge it into its base model and give that folder."),
     "E-ENV-07": "An optional package is needed and not installed; the message names the extra to install.",
-    "E-ENV-08": (
-        "A model of the hub is not in the local cache, and the network is forbidden (--offline) or fails. Run "
-        "once while online, or download the model and give its folder as model.path."
-    ),
 }
