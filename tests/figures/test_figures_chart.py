@@ -11,7 +11,15 @@ from retrain_equivalence.figures.palette import SERIES, TOKENS, series_of
 from retrain_equivalence.figures.panel import line_panel
 
 FRAME = pd.DataFrame({"series": ["a"] * 3, "x": [0.0, 1, 2], "y": [1.0, 3, 2], "low": [0.5, 2, 1], "high": [2.0, 4, 3]})
-HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "&lt;b&gt;", "]]>", "\x00\x1b[31m", "‮evil", "a\nb"]
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "&lt;b&gt;",
+    "]]>",
+    "\x00\x1b[31m",
+    "\u202eevil",
+    "a\nb",
+]
 
 
 def panel(title: str = "t", label: str = "A") -> alt.TopLevelMixin:

@@ -103,7 +103,9 @@ class _World:
     def point(self, h: str, p: int, r: int, unlearning: str, step: int, where: float) -> np.ndarray:
         growth = {"": 0.0, "ga": 0.055, "npo": 0.02, "simnpo": 0.008}[unlearning]
         own = 0.011 * np.exp(growth * step) * self.direction[h] * (0.6 + 0.2 * p)
-        toward = {"": 1.0, "ga": 1.0 + 0.02 * step, "npo": np.exp(-0.09 * step), "simnpo": np.exp(-0.05 * step)}[unlearning]
+        toward = {"": 1.0, "ga": 1.0 + 0.02 * step, "npo": np.exp(-0.09 * step), "simnpo": np.exp(-0.05 * step)}[
+            unlearning
+        ]
         noise = self.seeds[r] + np.random.default_rng([r, step, p]).normal(0, NOISE * 0.5, DIMENSIONS)
         return where * (own + 0.035 * toward * self.shared) + noise
 
@@ -202,7 +204,10 @@ class _World:
                             other = StateName(history=b, replicate=s, unlearning=u, step=step)
                             out.append((a, r, u, step, str(other), float(((x - y) ** 2).sum())))
             frame = pd.DataFrame(out, columns=["history", "replicate", "unlearning", "step", "against", "value"])
-            for measure, factor, unit in (("hellinger", 1.0, "Hellinger²"), ("squared_l2", 1.7, "squared L2 on probabilities")):
+            for measure, factor, unit in (
+                ("hellinger", 1.0, "Hellinger²"),
+                ("squared_l2", 1.7, "squared L2 on probabilities"),
+            ):
                 parts.append(
                     typed(
                         frame.assign(
@@ -255,7 +260,9 @@ def write_results(directory: Path, text: str, *, frame: pd.DataFrame | None = No
     table = rows(study, explode=explode) if frame is None else frame
     (directory / "rows.parquet").write_bytes(to_parquet(table))
     (directory / "findings.json").write_bytes(to_json(compare(table, study)))
-    (directory / "provenance.json").write_text(json.dumps(PROVENANCE if provenance is None else provenance, sort_keys=True))
+    (directory / "provenance.json").write_text(
+        json.dumps(PROVENANCE if provenance is None else provenance, sort_keys=True)
+    )
     return directory
 
 

@@ -7,8 +7,10 @@ HUP/INT/TERM with everything saved.
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -28,7 +30,12 @@ from retrain_equivalence.cli import (
     store,
     validate,
 )
-from retrain_equivalence.core.errors import InstrumentError
+from retrain_equivalence.core.errors import InstrumentError, Problem, visible
+
+USAGE, BUG = 2, 1
+
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+"""The framework's base of everything typed wrongly; it has no public name of its own."""
 
 app = typer.Typer(
     name="retrain-equivalence",
@@ -71,28 +78,57 @@ app.add_typer(store.app, name="store")
 
 
 def main() -> None:
-    """Run the command line; every error of ours is one line on stderr and a documented exit code."""
+    """Run the command line and exit; every error of ours is one line on stderr and a documented exit code."""
     # --debug is accepted anywhere, since it is typed after something went wrong.
-    debug = "--debug" in sys.argv
-    arguments = [word for word in sys.argv[1:] if word != "--debug"]
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    sys.exit(_exit_code(words, debug="--debug" in sys.argv[1:]))
+
+
+def _exit_code(words: Sequence[str], *, debug: bool) -> int:
     try:
-        app(args=arguments, prog_name="retrain-equivalence")
+        # Not standalone: the framework would turn a closed pipe into 1 and print usage errors as a drawing.
+        code = app(args=list(words), prog_name="retrain-equivalence", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
     except InstrumentError as error:
         if debug:
             traceback.print_exc()
-        for line in error.lines():
-            print(line, file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _refused(error, as_json="--json" in words)
     except BrokenPipeError:
-        # Whoever read our answer has had enough; closing quietly is what a viewer expects.
-        sys.stderr.close()
-        sys.exit(0)
+        # Whoever read our answer has had enough; what is still buffered must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UsageError as error:
+        return _usage(error)
     except Exception as error:
         if debug:
             raise
-        print(
-            f"error[E-BUG]: {type(error).__name__}: {error}. This is a bug of ours. Fix: run again with --debug and "
-            "report what it prints",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        found = Problem(
+            code="E-BUG", place="", message=f"{type(error).__name__}: {error}. This is a bug of ours",
+            fix="run again with --debug and report what it prints",
+        )  # fmt: skip
+        print(found.line(), file=sys.stderr)
+        return BUG
+
+
+def _refused(error: InstrumentError, *, as_json: bool) -> int:
+    for line in error.lines():
+        print(line, file=sys.stderr)
+    if as_json:
+        from retrain_equivalence.cli.common import print_json
+        from retrain_equivalence.core.identity import plain
+
+        print_json({"errors": [plain(problem) for problem in error.problems]})
+    return error.exit_code
+
+
+def _usage(error: Exception) -> int:
+    text = str(error.format_message()).strip()  # type: ignore[attr-defined]
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context else "retrain-equivalence"
+    if "\n" in text:  # no verb at all: the message is the help
+        print(text, file=sys.stderr)
+    elif text:
+        stop = "" if text.endswith((".", "?", "!")) else "."
+        print(f"error: {visible(text)}{stop} Fix: see {verb} --help", file=sys.stderr)
+    return USAGE

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from retrain_equivalence.execution.api import Runtime
+    from retrain_equivalence.execution.plan import Plan
+    from retrain_equivalence.store.local import LocalStore
     from retrain_equivalence.study.study import Study
 
 
@@ -84,3 +86,19 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} TB"
+
+
+def what_is_left(planned: Plan, store: LocalStore, workers: int) -> str:
+    """Return one line on a plan: how many tasks there are, how many are reused, how long the rest takes."""
+    from retrain_equivalence.execution.estimate import estimate
+
+    found = estimate(planned, store, workers=workers)
+    reused = sum(entry.cached for entry in found.kinds)
+    left = len(planned.planned) - reused
+    if not left:
+        time = "nothing is left to do"
+    elif found.wall is None:
+        time = "how long they take is known once some are done"
+    else:
+        time = f"about {duration(found.wall)} on {found.workers or 1} workers ({found.basis})"
+    return f"{planned.study.name}: {len(planned.planned):,} tasks, {reused:,} reused, {left:,} to do; {time}"

@@ -97,14 +97,14 @@ def _store(path: object) -> list[Check]:
 def _data() -> list[Check]:
     import os
 
-    from retrain_equivalence.execution.api import DATA_VARIABLE
+    from retrain_equivalence.data.locations import DATA_DIRECTORY_VARIABLE
 
     checks = []
-    if folder := os.environ.get(DATA_VARIABLE):
+    if folder := os.environ.get(DATA_DIRECTORY_VARIABLE):
         state, fix = ("ok", "") if os.path.isdir(folder) else ("warn", "correct the variable")  # noqa: PTH112
-        checks.append(Check(state=state, what=f"{DATA_VARIABLE} is set", fix=fix))
+        checks.append(Check(state=state, what=f"{DATA_DIRECTORY_VARIABLE} is set", fix=fix))
     else:
-        checks.append(Check(state="ok", what=f"{DATA_VARIABLE} is not set: data come from paths or the hub"))
+        checks.append(Check(state="ok", what=f"{DATA_DIRECTORY_VARIABLE} is not set: data come from paths or the hub"))
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         checks.append(Check(state="ok", what="HF_HUB_OFFLINE=1: the hub is not asked"))
     return checks

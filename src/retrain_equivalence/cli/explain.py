@@ -1,4 +1,4 @@
-"""`explain`: what an error code means, or why a task has another key than before."""
+"""`explain`: what an error code means."""
 
 from __future__ import annotations
 

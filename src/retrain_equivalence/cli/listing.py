@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -39,7 +41,7 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _entries(kind: str, plugins: tuple[object, ...]) -> dict[str, dict[str, str]]:
+def _entries(kind: str, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
     match kind:
         case "objectives":
             return _objectives(plugins)
@@ -69,26 +71,31 @@ def _entries(kind: str, plugins: tuple[object, ...]) -> dict[str, dict[str, str]
 
             return {name: {"unit": str(d.unit.value)} for name, d in DISTANCES.items()}
         case _:
-            from retrain_equivalence.study.bundled import BUNDLED, load_bundled
+            from retrain_equivalence.study.bundled import BUNDLED
+            from retrain_equivalence.study.load import load_study
 
-            return {name: {"question": load_bundled(name).question} for name in BUNDLED}
+            return {name: {"question": load_study(name).question} for name in BUNDLED}
 
 
-def _objectives(plugins: tuple[object, ...]) -> dict[str, dict[str, str]]:
-    from dataclasses import fields
-    from pathlib import Path
-
-    from retrain_equivalence.objectives.catalogue import known
+def _objectives(plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+    from retrain_equivalence.objectives.catalogue import entries, load_plugins
     from retrain_equivalence.recipes.passes import Needs
 
-    entries = {}
-    for name, objective in known(tuple(Path(str(p)) for p in plugins)).items():
+    load_plugins(plugins)
+    listed = {}
+    for name, entry in entries().items():
+        objective = entry.kind
         needs = Needs.of(objective.passes)
         wants = [word for word in ("reference", "retain", "preferred", "hidden") if getattr(needs, word)]
-        entries[name] = {
+        listed[name] = {
             "what": _first_line(objective.__doc__),
             "needs": ", ".join(["forget", *wants]),
             "local": "yes" if needs.is_local else "no",
-            "defaults": ", ".join(f"{f.name}={f.default}" for f in fields(objective)),
+            "defaults": ", ".join(_parameter(f) for f in fields(objective)),
         }
-    return entries
+    return listed
+
+
+def _parameter(parameter: Field[Any]) -> str:
+    """`beta=0.1`; a parameter that a study must give has no default."""
+    return parameter.name if parameter.default is MISSING else f"{parameter.name}={parameter.default}"

@@ -20,6 +20,12 @@ StorePath = Annotated[
 DataDir = Annotated[
     Path | None, typer.Option("--data-dir", help="Where data sets are looked for first [RETRAIN_EQUIVALENCE_DATA].")
 ]
+NoRebuild = Annotated[
+    bool, typer.Option("--no-rebuild", help="Stop at a damaged object instead of setting it aside and making it again.")
+]
+AllowNetwork = Annotated[
+    bool, typer.Option("--allow-network-fs", help="Accept a store on a network file system, which may lose commits.")
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder [results/<study>].")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the hub.")]
 Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from retrain_equivalence.cli import options
+
+if TYPE_CHECKING:
+    from retrain_equivalence.execution.plan import Plan
 
 
 def run(
@@ -20,6 +25,8 @@ def run(
     offline: options.Offline = False,
     overrides: options.Overrides = None,
     plugins: options.Plugins = None,
+    no_rebuild: options.NoRebuild = False,
+    allow_network: options.AllowNetwork = False,
 ) -> None:
     """Train, unlearn, probe, compare and report. Run it again after a stop: it goes on where it was."""
     from retrain_equivalence.cli import common, progress, verdicts
@@ -32,18 +39,25 @@ def run(
         sources, workers=workers, data_dir=data_dir, offline=offline, device=device, plugins=plugins
     )
     folder = out or Path("results") / study.name
+    opened = open_store(store, rebuild=not no_rebuild, allow_network=allow_network)
+
+    def announce(planned: Plan) -> None:
+        print(common.what_is_left(planned, opened, api.worker_count(study, runtime)), file=sys.stderr, flush=True)
+
     stop = StopFlag()
     with stopping(stop), progress.shown(study.name) as watch:
         try:
-            results = api.run(study, store=open_store(store), out=folder, runtime=runtime, stop=stop, progress=watch)
+            results = api.run(
+                study, store=opened, out=folder, runtime=runtime, stop=stop, progress=watch, planned=announce
+            )
         except Interrupted:
-            command = " ".join(["retrain-equivalence", *sys.argv[1:]])
+            command = shlex.join(["retrain-equivalence", *sys.argv[1:]])
             print(f"saved; resume with: {command}", file=sys.stderr)
             raise typer.Exit(stop.exit_code) from None
     page = api.report(folder)
     common.answer().print(verdicts.table(results.findings))
     print(f"Report  {page}")
-    if results.failed:
-        for problem in results.failed:
-            print(problem.line(), file=sys.stderr)
-        raise typer.Exit(8)
+    for problem in results.failed:
+        print(problem.line(), file=sys.stderr)
+    if results.exit_code:
+        raise typer.Exit(results.exit_code)

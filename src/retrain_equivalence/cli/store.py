@@ -46,23 +46,39 @@ def verify(store: options.StorePath = None) -> None:
     print(f"{sum(1 for _ in opened.keys())} objects, all whole")
 
 
+@app.command("unlock")
+def unlock(key: KeyPrefix, store: options.StorePath = None) -> None:
+    """Remove the lease of a run that is dead, on your word; results are never at risk."""
+    from retrain_equivalence.core.errors import StudyError
+    from retrain_equivalence.core.identity import Key
+    from retrain_equivalence.store.local import open_store
+
+    opened = open_store(store)
+    leased = [name for path in (opened.root / "leases").glob("*.json") if (name := path.stem).startswith(key)]
+    if len(leased) != 1:
+        raise StudyError.of("E-CFG-95", key, f"{len(leased)} leases have that key", "give the key of one lease")
+    opened.unlock(Key(leased[0]))
+    print(f"{leased[0]} is free")
+
+
 @app.command("gc")
 def gc(
     keep: Annotated[list[Path], typer.Argument(help="Results folders whose studies are kept.")],
     store: options.StorePath = None,
-    data_dir: options.DataDir = None,
+    plugins: options.Plugins = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
     """Move what no named study needs to the trash; the next gc deletes what this one moved."""
     from retrain_equivalence.cli import common
-    from retrain_equivalence.execution.api import plan
+    from retrain_equivalence.execution.locked import open_locked
+    from retrain_equivalence.objectives.catalogue import load_plugins
     from retrain_equivalence.store.local import open_store
 
+    load_plugins(plugins or ())
     opened = open_store(store)
     needed = set()
     for folder in keep:
-        study = common.open_study([str(folder / "study.lock.yaml")], None, None)
-        planned, inputs = plan(study, common.runtime_of([str(folder / "study.lock.yaml")], data_dir=data_dir))
+        planned, inputs = open_locked(folder, opened)
         needed |= set(planned.planned) | set(inputs.dataset_keys().values())
     found = opened.gc(needed, dry_run=dry_run)
     verb = "would go" if dry_run else "moved to the trash"
@@ -73,17 +89,21 @@ def gc(
 def export(
     key: KeyPrefix,
     directory: Annotated[Path, typer.Argument(help="The folder to write; must not exist.")],
-    results: Annotated[Path, typer.Option("--results", help="The results folder of the state's study.")],
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Results folder of the state's study [looked for in results/].")
+    ] = None,
     store: options.StorePath = None,
-    data_dir: options.DataDir = None,
-    step: Annotated[int | None, typer.Option("--step", help="The saved step of an unlearning run.")] = None,
+    plugins: options.Plugins = None,
+    step: Annotated[int | None, typer.Option("--step", help="The saved step of an unlearning run [the last].")] = None,
 ) -> None:
     """Write a state as a Hugging Face folder of safetensors."""
-    from retrain_equivalence.cli import common
-    from retrain_equivalence.execution.export import export_state
+    from retrain_equivalence.execution.export import export_state, study_of_state
+    from retrain_equivalence.execution.locked import open_locked
+    from retrain_equivalence.objectives.catalogue import load_plugins
     from retrain_equivalence.store.local import open_store
 
-    lock = str(results / "study.lock.yaml")
-    study = common.open_study([lock], None, None)
-    runtime = common.runtime_of([lock], data_dir=data_dir)
-    print(export_state(study, runtime, open_store(store), key, directory, step=step))
+    load_plugins(plugins or ())
+    opened = open_store(store)
+    folders = [results] if results else sorted(path.parent for path in Path("results").glob("*/study.lock.yaml"))
+    planned, inputs = study_of_state((open_locked(folder, opened) for folder in folders), key)
+    print(export_state(planned, inputs, opened, key, directory, step=step))

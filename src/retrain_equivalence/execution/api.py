@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_equivalence.core.errors import Problem
 from retrain_equivalence.core.identity import plain
-from retrain_equivalence.data.ingest import Locations
+from retrain_equivalence.data.locations import Locations
 from retrain_equivalence.execution import results_folder as folder
 from retrain_equivalence.execution.inputs import Inputs, put_datasets, read_inputs
 from retrain_equivalence.execution.keys import Environment
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from retrain_equivalence.equivalence.finding import Finding
     from retrain_equivalence.store.local import LocalStore
-
-DATA_VARIABLE = "RETRAIN_EQUIVALENCE_DATA"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +54,7 @@ class Runtime:
     @property
     def locations(self) -> Locations:
         """Where inputs are looked for."""
-        named = self.data_dir or (Path(value) if (value := os.environ.get(DATA_VARIABLE)) else None)
-        return Locations(study_dir=self.study_dir, data_dir=named, offline=self.offline)
+        return Locations.of(self.study_dir, data_dir=self.data_dir, offline=self.offline)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +66,8 @@ class Results:
     findings: tuple[Finding, ...]
     failed: tuple[Problem, ...] = ()
     """What could not be done; everything else is committed."""
+    exit_code: int = 0
+    """0, or the code of the gravest family among `failed`."""
 
 
 def environment_of(study: Study, device: str) -> Environment:
@@ -93,6 +92,7 @@ def run(
     runtime: Runtime | None = None,
     stop: StopFlag | None = None,
     progress: Callable[[Event], None] = lambda event: None,
+    planned: Callable[[Plan], None] = lambda plan: None,
 ) -> Results:
     """Run a study, or go on with it: whatever the store holds is reused.
 
@@ -103,20 +103,22 @@ def run(
         runtime: how to do it.
         stop: set by a signal handler; tasks save themselves and the run raises `Interrupted`.
         progress: told of every task.
+        planned: told of the plan before its first task.
 
     Returns:
         The results, written to `out` too.
     """
     given, flag = runtime or Runtime(), stop or StopFlag()
     started = time.time()
-    planned, inputs = plan(study, given)
+    made, inputs = plan(study, given)
     put_datasets(inputs, store)
-    reused = sum(store.has(task.key) for task in planned.tasks)
+    planned(made)
+    reused = sum(store.has(task.key) for task in made.tasks)
     with executor_for(study, inputs, store, given, flag) as executor:
-        outcome = execute(planned.tasks, store=store, executor=executor, progress=progress, stop=flag)
+        outcome = execute(made.tasks, store=store, executor=executor, progress=progress, stop=flag)
     if outcome.stopped is not None:
         raise Interrupted
-    return write_results(planned, inputs, store, out, given, outcome, started=started, reused=reused)
+    return write_results(made, inputs, store, out, given, outcome, started=started, reused=reused)
 
 
 def worker_count(study: Study, runtime: Runtime) -> int:
@@ -135,6 +137,7 @@ def worker_arguments(study: Study, inputs: Inputs, store: LocalStore, runtime: R
         "rebuild": store.rebuild,
         "allow_network": store.allow_network,
         "study_dir": str(runtime.study_dir),
+        "data_dir": str(runtime.locations.data_dir or ""),
         "offline": runtime.offline,
         "device": runtime.device,
         "threads": study.threads,
@@ -178,7 +181,7 @@ def write_results(
     folder.replace_file(out / folder.PROVENANCE, folder.json_bytes(provenance))
     findings = compare_folder(out, study, frame)
     failed = tuple(problem for _, problem in outcome.failed)
-    return Results(directory=out, frame=frame, findings=findings, failed=failed)
+    return Results(directory=out, frame=frame, findings=findings, failed=failed, exit_code=outcome.exit_code)
 
 
 def compare_folder(out: Path, study: Study | None = None, frame: pd.DataFrame | None = None) -> tuple[Finding, ...]:
@@ -238,7 +241,12 @@ def provenance_of(
             }
             for name, dataset in inputs.datasets.items()
         },
-        "model": {"recipe": plain(planned.study.model), "source": inputs.model_source, "notes": notes},
+        "model": {
+            "recipe": plain(planned.study.model),
+            "source": inputs.model_source,
+            "given": list(inputs.given_sources),
+            "notes": notes,
+        },
         "cost": cost,
         "sharing": {"shared": planned.saving.shared, "naive": planned.saving.naive},
         "tasks": {

@@ -125,7 +125,7 @@ class Bodies:
         """Make the base; a pretrained tiny model is initialised, then trained on its text like a stage."""
         text = None
         if spec.pretraining_data is not None:
-            text = "\n".join(row.response for row in self.states.dataset(spec.pretraining_data).train)
+            text = "\n".join(row.response for row in self.states.datasets[spec.pretraining_data].train)
         files = base_files(
             spec.model, seed=spec.init_seed, tokenizer_text=text, study_dir=self.study_dir, offline=self.offline
         )
@@ -141,7 +141,7 @@ class Bodies:
                 (Path(name) / file).write_bytes(data)
             model, codec = load_base(Path(name), spec.model)
         training = spec.model.pretraining.training
-        dataset = self.states.dataset(spec.pretraining_data)
+        dataset = self.states.datasets[spec.pretraining_data]
         rows = [r for e in dataset.train if (r := codec.encode(e.prompt, e.response, id=e.id,
                 max_length=training.max_length, on_long="truncate")) is not None]  # fmt: skip
         log, made = self._train(planned.task.key, model, codec, rows, NLL, training, spec.order_seed)
@@ -221,7 +221,7 @@ class Bodies:
             reference = reference_logps(model, rows, codec.pad_id)
         if isinstance(spec.tuning, LoraTuning):
             model = attach(model, spec.tuning.lora, spec.adapter_seed)
-        dataset = self.states.dataset(spec.data)
+        dataset = self.states.datasets[spec.data]
         level = forget_loss(dataset, spec.level_items, max_length=spec.training.max_length).examples
         level_rows = [encode_answer(codec, example, spec.training.max_length) for example in level]
         key = planned.task.key
@@ -291,8 +291,8 @@ class Bodies:
     def cells(self, spec: CellsSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Choose the positions and cells of the prediction snapshots on the base model."""
         model, codec = self.states.merged(spec.base, spec.base)
-        retain = {name: self.states.dataset(key) for name, key in spec.retain}
-        sets = prediction_sets(spec.probe, self.states.dataset(spec.forget), retain)
+        retain = {name: self.states.datasets[key] for name, key in spec.retain}
+        sets = prediction_sets(spec.probe, self.states.datasets[spec.forget], retain)
         subject = Subject(model=model, codec=codec)
         chosen = prediction.choose_cells(subject, sets, spec.probe, max_length=spec.max_length)
         return prediction.cells_to_files(chosen), {}
@@ -302,7 +302,7 @@ class Bodies:
         if isinstance(spec.probe, PredictionProbe):
             return self._snapshots(spec), {}
         assert spec.data is not None
-        dataset = self.states.dataset(spec.data)
+        dataset = self.states.datasets[spec.data]
         if spec.probe is None:
             probe = forget_loss(dataset, spec.items, max_length=spec.max_length)
         else:
@@ -323,7 +323,7 @@ class Bodies:
         model, codec = self.states.merged(spec.state, spec.base)
         values = Values()
         for number, (data, max_length) in enumerate(zip(spec.data, spec.max_lengths, strict=True)):
-            probe = stage_loss(str(number), self.states.dataset(data), spec.items, max_length=max_length)
+            probe = stage_loss(str(number), self.states.datasets[data], spec.items, max_length=max_length)
             for value in probe.measure(Subject(model=model, codec=codec)):
                 values.add(0, str(number), value.item, value.value, value.unit, value.status)
         return {"values.parquet": values.to_parquet()}, {}

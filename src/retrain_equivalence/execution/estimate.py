@@ -127,7 +127,7 @@ def _rate(arguments: dict[str, Any]) -> float:
         for file, data in files.items():
             (Path(name) / file).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
         model, codec = load_base(Path(name), study.model)
-    data = bodies.states.dataset(Key(arguments["datasets"][stage.name]))
+    data = bodies.states.datasets[Key(arguments["datasets"][stage.name])]
     rows = [r for e in data.train if (r := codec.encode(e.prompt, e.response, id=e.id,
             max_length=stage.training.max_length, on_long="truncate")) is not None]  # fmt: skip
     steps = train(model, rows, recipe=stage.training, objective=build(NLL), order_seed=0, pad_id=codec.pad_id)

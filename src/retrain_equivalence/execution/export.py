@@ -6,10 +6,11 @@ from pathlib import Path
 
 from retrain_equivalence.core.errors import InputError, StudyError
 from retrain_equivalence.core.identity import Key
-from retrain_equivalence.execution.api import Runtime, plan
+from retrain_equivalence.execution.inputs import Inputs
+from retrain_equivalence.execution.plan import Plan
 from retrain_equivalence.execution.specs import BaseSpec, GivenSpec, StageSpec, UnlearnSpec
 from retrain_equivalence.store.base import Store
-from retrain_equivalence.study.study import ACKNOWLEDGEMENT, Study
+from retrain_equivalence.study.study import ACKNOWLEDGEMENT
 
 WEAKENED = """# Weakened safety
 
@@ -19,13 +20,13 @@ Do not deploy it and do not pass it on.
 
 
 def export_state(
-    study: Study, runtime: Runtime, store: Store, prefix: str, directory: Path, *, step: int | None = None
+    planned: Plan, inputs: Inputs, store: Store, prefix: str, directory: Path, *, step: int | None = None
 ) -> Path:
     """Write the weights of a state, its configuration and tokenizer to `directory`; return it.
 
     Args:
-        study: the locked study that the state belongs to.
-        runtime: where the study's inputs are.
+        planned: the plan of the run that the state belongs to.
+        inputs: its data.
         store: holds the state.
         prefix: the state's key, or enough of its first digits.
         directory: must not exist.
@@ -39,7 +40,7 @@ def export_state(
     from retrain_equivalence.execution.states import States
     from retrain_equivalence.models.export import export_folder
 
-    planned, inputs = plan(study, runtime)
+    study = planned.study
     states = [
         item for key, item in planned.planned.items()
         if key.startswith(prefix) and isinstance(item.spec, BaseSpec | GivenSpec | StageSpec | UnlearnSpec)
@@ -53,7 +54,7 @@ def export_state(
     weakened = isinstance(spec, UnlearnSpec) and sensitive
     if weakened and study.acknowledge != ACKNOWLEDGEMENT:
         raise StudyError.of("E-CFG-94", "acknowledge", "weakened checkpoints are exported only where acknowledged")
-    opened = States(store=store, plan=planned, model_recipe=study.model)
+    opened = States(store=store, plan=planned, model_recipe=study.model, datasets=inputs.by_key())
     if isinstance(spec, BaseSpec):
         model, codec = opened.merged(key, key)
     else:

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from retrain_equivalence.core.errors import InputError, InstrumentError, Problem
-from retrain_equivalence.core.identity import Digest, Key, Plain, key_of
-from retrain_equivalence.data.example import Dataset
+from retrain_equivalence.core.identity import Digest, Key, Plain, canonical_json, key_of
+from retrain_equivalence.data.example import Dataset, Provenance
 from retrain_equivalence.data.ingest import Locations, check_overlap, from_files, ingest, to_files
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.model import GgufModel, HubModel, LocalModel, TinyModel
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.study import Study
+
+WITHHELD = "withheld.json"
+"""The only file of a sensitive data set's object."""
+
+NO_PROVENANCE = Provenance(source="", revision="", sha256="", licence="", rows_read=0)
 
 PLACEBO = "placebo"
 PRETRAINING = "(pretraining)"
@@ -34,6 +39,10 @@ class Inputs:
     """SHA-256 over the foreign model's files, or its locked hub revision; empty for a model made here."""
     given_sources: tuple[str, ...]
     """One SHA-256 per given checkpoint, in the study's order."""
+
+    def by_key(self) -> dict[Key, Dataset]:
+        """Return each data set under its store key."""
+        return {dataset_key(dataset.digest): dataset for dataset in self.datasets.values()}
 
     def dataset_keys(self) -> dict[str, Key]:
         """Return the store key of each data set."""
@@ -79,17 +88,36 @@ def read_inputs(study: Study, where: Locations) -> Inputs:
 
 
 def put_datasets(inputs: Inputs, store: Store) -> None:
-    """Commit every data set to the store, where tasks read it."""
+    """Commit every data set to the store, where tasks read it.
+
+    Where rows were read from is not part of the object: equal rows are one object, whatever their source. The rows of
+    a sensitive set are never written; workers read them again from where they are.
+    """
     for dataset in inputs.datasets.values():
         key = dataset_key(dataset.digest)
         if not store.has(key):
+            files: dict[str, bytes | Path]
+            if dataset.sensitive:
+                files = {WITHHELD: canonical_json({"rows": dataset.digest, "sensitive": True}).encode()}
+            else:
+                files = dict(to_files(replace(dataset, provenance=NO_PROVENANCE)))
             recipe: Plain = {"rows": dataset.digest}
-            store.put(key, kind="dataset", recipe=recipe, parents={}, files=to_files(dataset))
+            store.put(key, kind="dataset", recipe=recipe, parents={}, files=files)
 
 
-def load_dataset(store: Store, key: Key) -> Dataset:
-    """Read a data set back from the store."""
-    return from_files(store.get(key).read)
+def load_dataset(store: Store, key: Key, recipe: AnyDataset, where: Locations) -> Dataset:
+    """Read a data set back from the store, or from its source again if its rows are not written to stores.
+
+    Raises:
+        InputError: E-DATA-31 if the source no longer holds the rows that were planned with.
+    """
+    artifact = store.get(key)
+    if WITHHELD not in artifact.manifest.files:
+        return from_files(artifact.read)
+    dataset = ingest(recipe, where)
+    if dataset_key(dataset.digest) != key:
+        raise InputError.of("E-DATA-31", dataset.provenance.source, "changed since the run began", "run again")
+    return dataset
 
 
 def folder_digest(folder: Path) -> str:

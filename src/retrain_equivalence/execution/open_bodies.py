@@ -24,7 +24,8 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
 
     from retrain_equivalence.execution.api import environment_of
     from retrain_equivalence.execution.bodies import Bodies
-    from retrain_equivalence.execution.inputs import Inputs, load_dataset
+    from retrain_equivalence.data.ingest import Locations
+    from retrain_equivalence.execution.inputs import Inputs, asked_datasets, load_dataset
     from retrain_equivalence.execution.plan import plan_study
     from retrain_equivalence.execution.states import States
     from retrain_equivalence.store.local import LocalStore
@@ -37,8 +38,14 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
         lock = Path(folder) / "study.lock.yaml"
         lock.write_text(arguments["study"], encoding="utf-8")
         study = load_study(lock, plugins=arguments["plugins"])
+    data_dir = Path(arguments["data_dir"]) if arguments["data_dir"] else None
+    where = Locations(study_dir=Path(arguments["study_dir"]), data_dir=data_dir, offline=bool(arguments["offline"]))
+    asked = asked_datasets(study)
+    datasets = {
+        name: load_dataset(store, Key(key), asked[name], where) for name, key in arguments["datasets"].items()
+    }
     inputs = Inputs(
-        datasets={name: load_dataset(store, Key(key)) for name, key in arguments["datasets"].items()},
+        datasets=datasets,
         model_source=arguments["model_source"],
         given_sources=tuple(arguments["given_sources"]),
     )
@@ -46,7 +53,9 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     return Bodies(
         plan=plan,
         store=store,
-        states=States(store=store, plan=plan, model_recipe=study.model, device=arguments["device"]),
+        states=States(
+            store=store, plan=plan, model_recipe=study.model, datasets=inputs.by_key(), device=arguments["device"]
+        ),
         stop=stop,
         study_dir=Path(arguments["study_dir"]),
         offline=bool(arguments["offline"]),

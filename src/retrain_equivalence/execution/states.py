@@ -8,13 +8,13 @@ weights in the dtype of the study, whatever form its state has.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.data.example import Dataset
-from retrain_equivalence.execution.inputs import load_dataset
 from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
 from retrain_equivalence.models.base import load_base
 from retrain_equivalence.models.lora import attach, load_adapter, merge
@@ -55,17 +55,11 @@ class States:
     store: Store
     plan: Plan
     model_recipe: AnyModel
+    datasets: Mapping[Key, Dataset]
     device: str = "cpu"
     _shells: dict[tuple[str, str], _Shell] = field(default_factory=dict)
     _weights: dict[Key, dict[str, Tensor]] = field(default_factory=dict)
-    _datasets: dict[Key, Dataset] = field(default_factory=dict)
     _encoded: dict[tuple[Key, Key, int, str], list[Encoded]] = field(default_factory=dict)
-
-    def dataset(self, key: Key) -> Dataset:
-        """Return a data set, read once per worker."""
-        if key not in self._datasets:
-            self._datasets[key] = load_dataset(self.store, key)
-        return self._datasets[key]
 
     def base(self, key: Key) -> tuple[PreTrainedModel, Codec]:
         """Return the base model with its own weights, and its codec.
@@ -101,7 +95,7 @@ class States:
         """Return a data set's training rows as tokens, encoded once per worker; dropped rows are absent."""
         place = (data, self.tokenizer_of(base), max_length, on_long)
         if place not in self._encoded:
-            rows = self.dataset(data).train
+            rows = self.datasets[data].train
             encoded = (
                 codec.encode(r.prompt, r.response, id=r.id, max_length=max_length, on_long=on_long) for r in rows
             )

@@ -16,7 +16,7 @@ def log_ticks(low: float, high: float) -> list[float]:
         high: largest value shown, > low.
 
     >>> log_ticks(0.9, 7.5), log_ticks(2e-5, 0.3)
-    ([1.0, 2.0, 5.0], [0.0001, 0.001, 0.01, 0.1])
+    ([1.0, 2.0, 3.0, 5.0], [0.0001, 0.001, 0.01, 0.1])
     >>> log_ticks(1.1, 1.9)
     [1.2, 1.4, 1.6, 1.8]
     """

@@ -24,7 +24,9 @@ class Stage:
     name: str
     """Unique within the study; letters, digits, `_` and `-`."""
     dataset: AnyDataset
+    """The rows."""
     training: TrainingRecipe
+    """How they are trained on."""
     role: Role = Role.RETAIN
     """Exactly one stage of a study is the forget stage."""
 

@@ -28,6 +28,7 @@ class Unlearning:
     name: str
     """Unique within the study."""
     phase: Phase
+    """What is done."""
     tuning: Tuning | None = None
     """Null: as the model (`lora` means a fresh adapter over the merged end model)."""
     save_at: tuple[int, ...] = ()

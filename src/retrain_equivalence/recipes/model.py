@@ -32,6 +32,7 @@ class LoraTuning:
     """Tuning by adapters."""
 
     lora: Lora
+    """The adapter."""
 
 
 Tuning = Literal["full"] | LoraTuning
@@ -43,7 +44,9 @@ class Pretraining:
     """What a tiny model is trained on before the first stage; part of the base, made once."""
 
     dataset: TextDataset
+    """Plain text; it may serve no stage."""
     training: TrainingRecipe
+    """How it is trained on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,7 @@ class LocalModel(ModelRecipe):
     """A directory with `config.json`, tokenizer files and `*.safetensors`."""
 
     path: str
+    """Path of the directory, relative to the study file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ class ForgetScoreProbe(ProbeRecipe):
     """Mean log-probability per token of the label, and separately of its paraphrases (Yu et al. 2025)."""
 
     forget_score: str
+    """Name of the stage."""
     paraphrases: bool = True
     """Whether the 20 committed paraphrases are scored too."""
 
@@ -35,6 +36,7 @@ class AnswerLogprobProbe(ProbeRecipe):
     """Mean log-probability per token of the reference answer: the utility of TOFU and of GSM8K by likelihood."""
 
     answer_logprob: str
+    """Name of the stage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +44,13 @@ class AccuracyProbe(ProbeRecipe):
     """Accuracy by generation of answers ending `#### n`: strict and flexible, greedy and the mean of k samples."""
 
     accuracy: str
+    """Name of the stage; its answers end `#### n`."""
     samples: int = 0
     """How many sampled answers per item beside the greedy one, >= 0."""
     temperature: float = 1.0
+    """Of the samples, > 0."""
     max_new_tokens: int = 64
+    """Tokens of a generated answer at most, >= 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,9 @@ class ExactMatchProbe(ProbeRecipe):
     """Whether the greedy generation equals the reference response after trimming blanks."""
 
     exact_match: str
+    """Name of the stage."""
     max_new_tokens: int = 64
+    """Tokens of a generated answer at most, >= 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +72,7 @@ class PredictionProbe(ProbeRecipe):
     """
 
     prediction: str
+    """Name of the forget stage; the retain stages are among the test sets."""
     positions: int = 8
     """Scored target tokens per item at most, spread evenly, >= 1."""
     cells: int = 256

@@ -29,8 +29,11 @@ class TrainingRecipe:
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW (decoupled decay), or plain SGD without momentum (for testing theory rates)."""
     adam_beta1: float = 0.9
+    """AdamW's decay of the first moment, 0 <= adam_beta1 < 1."""
     adam_beta2: float = 0.999
+    """AdamW's decay of the second moment, 0 <= adam_beta2 < 1."""
     adam_epsilon: float = 1e-8
+    """AdamW's term in the denominator, > 0."""
     weight_decay: float = 0.0
     """Decoupled weight decay, >= 0."""
     max_grad_norm: float | None = 1.0

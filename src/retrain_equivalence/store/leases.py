@@ -73,13 +73,14 @@ class Leases:
 
     def release(self, key: Key) -> None:
         """Give the lease of `key` back; a lease that someone else took meanwhile stays."""
+        # A heartbeat between the look and the removal would bring the lease back.
         with self._guard:
             mine = self._held.pop(key, None)
-        if mine is None:
-            return
-        found = self._read(key)
-        if found is not None and found.get("uuid") == mine["uuid"]:
-            self._place(key).unlink(missing_ok=True)
+            if mine is None:
+                return
+            found = self._read(key)
+            if found is not None and found.get("uuid") == mine["uuid"]:
+                self._place(key).unlink(missing_ok=True)
 
     def unlock(self, key: Key) -> bool:
         """Remove whatever lease there is, on the user's word; False if there is none."""
@@ -194,10 +195,9 @@ class Leases:
                 if not self._held:
                     self._beat = None
                     return
-                held = dict(self._held)
-            for key, lease in held.items():
-                lease["counter"] += 1
-                self._rewrite(key, lease)
+                for key, lease in self._held.items():
+                    lease["counter"] += 1
+                    self._rewrite(key, lease)
 
     def _rewrite(self, key: Key, lease: dict[str, Any]) -> None:
         fresh = self._directory / f"{key}.{lease['uuid']}"

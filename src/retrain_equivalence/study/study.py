@@ -44,6 +44,7 @@ class Comparison:
     """One declared question to the table."""
 
     contrast: Contrast
+    """What is compared; `docs/glossary.md` defines each contrast."""
     probe: str
     """A probe's kind (`prediction`) or full name (`answer_logprob:tofu`)."""
     margin: Margin | None = None
@@ -63,6 +64,7 @@ class Given:
     path: str
     """A Hugging Face folder with safetensors."""
     replicate: int = 0
+    """Which replicate it stands for, counted from 0."""
     unlearning: str = ""
     """Empty: the trained state; else the unlearned one, at its last step."""
 
@@ -76,11 +78,15 @@ class Study:
     question: str
     """What the study asks, in one sentence."""
     model: AnyModel
+    """The base model, and how stages change it."""
     stages: tuple[Stage, ...]
     """In the order of the file; exactly one has role `forget`."""
     unlearnings: tuple[Unlearning, ...]
+    """Ways to unlearn the forget stage, each applied to every history."""
     probes: tuple[AnyProbe, ...]
+    """What is measured; losses on forget items and on stages are recorded anyway."""
     comparisons: tuple[Comparison, ...] = ()
+    """The declared questions, with their margins."""
     histories: str | tuple[str | tuple[str, ...], ...] | None = None
     """An ordering's name, or a list of such names, `placebo` and explicit orders; this or `position`."""
     position: int | None = None
@@ -88,6 +94,7 @@ class Study:
     placebo: AnyDataset | None = None
     """The data of the placebo stage; required by `placebo` in `histories`."""
     given: tuple[Given, ...] = ()
+    """Checkpoints that were trained elsewhere."""
     replicates: int = 10
     """Runs per history, >= 1."""
     oracle_replicates: int = 0
@@ -103,6 +110,7 @@ class Study:
     acknowledge: str = ""
     """Required word for word by sensitive safety data."""
     notes: str = ""
+    """Free text; enters no key."""
 
     @property
     def forget(self) -> Stage:
