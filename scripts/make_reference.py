@@ -17,6 +17,7 @@ import textwrap
 import types
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -161,7 +162,7 @@ def objectives() -> str:
     lines = ["| objective | parameters | reads | what it is |", "|---|---|---|---|"]
     for name, kind in OBJECTIVES.items():
         docs = field_docs(kind)
-        own = "; ".join(f"`{f.name}` = {default_words(f)}: {docs[f.name]}" for f in fields(kind)) or "none"  # type: ignore[arg-type]
+        own = "; ".join(f"`{f.name}` = {default_words(f)}: {docs[f.name].rstrip('.')}" for f in fields(kind)) or "none"  # type: ignore[arg-type]
         needs = Needs.of(kind.passes)
         reads = ", ".join(["forget rows", *(["the start model"] if needs.reference else [])])
         lines.append(f"| `{name}` | {own} | {reads} | {first_paragraph(kind)} |")
@@ -189,7 +190,8 @@ def bundled() -> str:
     """Return one row per bundled study."""
     lines = ["| name | what it is | question |", "|---|---|---|"]
     for name in BUNDLED:
-        remark = bundled_text(name).partition("\n")[0].removeprefix("#").strip().partition(": ")[2]
+        comment = " ".join(line.lstrip("# ") for line in takewhile(str.strip, bundled_text(name).splitlines()))
+        remark = comment.partition(": ")[2].partition(". ")[0].rstrip(".")
         lines.append(f"| `{name}` | {remark} | {load_study(name).question} |")
     return "\n".join(lines)
 

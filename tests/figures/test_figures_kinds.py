@@ -51,8 +51,8 @@ def test_positions_keep_the_order_of_the_series() -> None:
 
 def test_parts_are_drawn_beside_each_other() -> None:
     frame = pd.DataFrame(
-        {"label": "p2 − p1", "part": ["total", "head_start", "speed"], "estimate": [5.0, 3.0, 2.0], "low": [4.0, 2.0, 1.0],
-         "high": [6.0, 4.0, 3.0]}
+        {"label": "p2 − p1", "part": ["total", "head_start", "speed"], "estimate": [5.0, 3.0, 2.0],
+         "low": [4.0, 2.0, 1.0], "high": [6.0, 4.0, 3.0]}
     )  # fmt: skip
     assert "p2 − p1" in texts(to_svg(parts_panel(frame, title="t", x_title="steps"), name="r", label="l"))
 

@@ -12,7 +12,7 @@ from retrain_equivalence.report.page import write_report
 
 @pytest.fixture(scope="session")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with three positions, three unlearnings and three replicates; one `ga` run of each history is censored."""
+    """Three positions, three unlearnings, three replicates; one `ga` run of each history is censored."""
     text = study_text(with_math=False, replicates=3, oracles=2)
     return write_results(tmp_path_factory.mktemp("results") / "quickstart", text, explode="ga")
 

@@ -1,7 +1,7 @@
 """A results folder with planted truth: a whole study's table without any training, in the documented layout.
 
-States are points: an oracle is the origin plus seed noise; a history adds a bias of its own that grows along unlearning.
-Distances are squared lengths, so the debiased gap and the ratio to the band are known.
+States are points: an oracle is the origin plus seed noise; a history adds a bias of its own that grows along
+unlearning. Distances are squared lengths, so the debiased gap and the ratio to the band are known.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ comparisons:
   - {{contrast: path_gap, probe: prediction}}
   - {{contrast: growth, probe: prediction}}
   - {{contrast: recency, probe: forget_loss}}
-  - {{contrast: difference, probe: "answer_logprob:tofu", margin: {{value: 0.1, rationale: a tenth of a nat per token}}}}
+  - contrast: difference
+    probe: "answer_logprob:tofu"
+    margin: {{value: 0.1, rationale: a tenth of a nat per token}}
 replicates: {replicates}
 oracle_replicates: {oracles}
 seed: 0
@@ -111,8 +113,11 @@ class _World:
 
     def scalars(self) -> pd.DataFrame:
         out: list[tuple[object, ...]] = []
-        probes = [("forget_score:safety/label", -0.5, "nats/token"), ("forget_score:safety/paraphrases", -1.1, "nats/token"),
-                  ("answer_logprob:tofu", -0.4, "nats/token")]  # fmt: skip
+        probes = [
+            ("forget_score:safety/label", -0.5, "nats/token"),
+            ("forget_score:safety/paraphrases", -1.1, "nats/token"),
+            ("answer_logprob:tofu", -0.4, "nats/token"),
+        ]
         if any(s.name == "math" for s in self.study.stages):
             probes.append(("accuracy:math/strict", 0.82, "fraction"))
         rng = self.rng

@@ -7,11 +7,9 @@ from report_synthetic import study_text
 
 from retrain_equivalence.histories.history import History
 from retrain_equivalence.report.elements import Column, Section, Table, fitted
-from retrain_equivalence.report.words import counted, interval, listed, named, number, probe, test_set
+from retrain_equivalence.report.words import counted, interval, listed, named, number, probe
+from retrain_equivalence.report.words import test_set as words_of_test_set
 from retrain_equivalence.study.load import load_study
-
-test_set_words = test_set
-del test_set  # its name would be collected as a test
 
 
 def histories(tmp_path: Path, value: str, **options: bool) -> tuple[History, ...]:
@@ -31,7 +29,7 @@ def test_numbers(value: float | None, text: str) -> None:
 
 def test_phrases() -> None:
     assert interval(None, 1.0) == "–" and counted(0, "run") == "0 runs" and listed([]) == ""
-    assert test_set_words("retain:a:b") == "retain items of a:b"
+    assert words_of_test_set("retain:a:b") == "retain items of a:b"
     assert probe("prediction:safety/hellinger") == "next-token predictions: safety, squared Hellinger distance"
     assert probe("accuracy:math/samples_strict") == "accuracy: math, samples, strict"
 

@@ -6,15 +6,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from retrain_equivalence.data.ingest import Locations
     from retrain_equivalence.execution.api import Runtime
     from retrain_equivalence.execution.plan import Plan
     from retrain_equivalence.store.local import LocalStore
     from retrain_equivalence.study.study import Study
+
+PLAIN_WIDTH = 150
+"""Columns of tables where there is no terminal."""
 
 
 def open_study(sources: Sequence[str], overrides: Sequence[str] | None, plugins: Sequence[Path] | None) -> Study:
@@ -36,7 +40,7 @@ def runtime_of(
     workers: int | None = None,
     data_dir: Path | None = None,
     offline: bool = False,
-    device: str = "cpu",
+    device: Literal["cpu", "cuda"] = "cpu",
     plugins: Sequence[Path] | None = None,
 ) -> Runtime:
     """Return the runtime that the options describe."""
@@ -52,11 +56,19 @@ def runtime_of(
     )
 
 
+def locations_of(data_dir: Path | None) -> Locations:
+    """Return where the sources of a finished study are looked for; relative paths start at the current folder."""
+    from retrain_equivalence.execution.api import Runtime
+
+    return Runtime(data_dir=data_dir).locations
+
+
 def answer() -> Console:
     """Return the console of stdout, where answers go."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # A table in a log should not be cut to an imagined terminal.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 
 
 def people() -> Console:

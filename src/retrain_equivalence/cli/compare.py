@@ -16,12 +16,15 @@ def compare(
     fail_on: Annotated[
         str | None, typer.Option("--fail-on", help="Exit 9 unless every verdict is this one, e.g. EQUIVALENT.")
     ] = None,
+    plugins: options.Plugins = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Compare what a results folder holds; rewrites findings.json and summary.csv."""
     from retrain_equivalence.cli import common, verdicts
     from retrain_equivalence.execution.api import compare_folder
+    from retrain_equivalence.objectives.catalogue import load_plugins
 
+    load_plugins(plugins or ())
     findings = compare_folder(folder)
     if as_json:
         from retrain_equivalence.core.identity import plain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -91,7 +91,7 @@ def _objectives(plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
             "what": _first_line(objective.__doc__),
             "needs": ", ".join(["forget", *wants]),
             "local": "yes" if needs.is_local else "no",
-            "defaults": ", ".join(_parameter(f) for f in fields(objective)),
+            "defaults": ", ".join(_parameter(f) for f in fields(cast("Any", objective))),
         }
     return listed
 

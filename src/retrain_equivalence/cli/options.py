@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,7 +28,7 @@ AllowNetwork = Annotated[
 ]
 Out = Annotated[Path | None, typer.Option("--out", help="Results folder [results/<study>].")]
 Offline = Annotated[bool, typer.Option("--offline", help="Never ask the hub.")]
-Device = Annotated[str, typer.Option("--device", help="cpu or cuda.")]
+Device = Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="cpu or cuda.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=0, help="Worker processes; 0 works in this one [one per core].")
 ]

@@ -49,7 +49,7 @@ def plan(
     console = common.answer()
     console.print(f"Study  {study.name}: {study.question}", markup=False)
     tree = Tree("(base)")
-    branches = {(): tree}
+    branches: dict[tuple[str, ...], Tree] = {(): tree}
     for history in (*study.all_histories(), *study.oracles()):
         names: tuple[str, ...] = ()
         for stage in history.stages:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from retrain_equivalence.cli import options
 
 
-def report(folder: options.Folder) -> None:
+def report(folder: options.Folder, plugins: options.Plugins = None) -> None:
     """Render report.html and print its path."""
-    from retrain_equivalence.execution.api import report as render
+    from retrain_equivalence.objectives.catalogue import load_plugins
+    from retrain_equivalence.report.page import write_report
 
-    print(render(folder))
+    load_plugins(plugins or ())
+    print(write_report(folder))

@@ -32,6 +32,7 @@ def run(
     from retrain_equivalence.cli import common, progress, verdicts
     from retrain_equivalence.execution import api
     from retrain_equivalence.execution.signals import Interrupted, StopFlag, stopping
+    from retrain_equivalence.report.page import write_report
     from retrain_equivalence.store.local import open_store
 
     study = common.open_study(sources, overrides, plugins)
@@ -54,10 +55,10 @@ def run(
             command = shlex.join(["retrain-equivalence", *sys.argv[1:]])
             print(f"saved; resume with: {command}", file=sys.stderr)
             raise typer.Exit(stop.exit_code) from None
-    page = api.report(folder)
+    page = write_report(folder)
     common.answer().print(verdicts.table(results.findings))
     print(f"Report  {page}")
-    for problem in results.failed:
-        print(problem.line(), file=sys.stderr)
+    for line in dict.fromkeys(problem.line() for problem in results.failed):
+        print(line, file=sys.stderr)
     if results.exit_code:
         raise typer.Exit(results.exit_code)

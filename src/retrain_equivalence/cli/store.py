@@ -21,16 +21,12 @@ def ls(store: options.StorePath = None, as_json: options.AsJson = False) -> None
     from retrain_equivalence.store.local import open_store
 
     opened = open_store(store)
-    listed = [
-        {"key": key, "kind": m.kind, "bytes": sum(n for n, _ in m.files.values())}
-        for key in opened.keys()
-        for m in (opened.get(key).manifest,)
-    ]
+    listed = [(found.key, found.kind, sum(size for size, _ in found.files.values())) for found in opened.manifests()]
     if as_json:
-        common.print_json(listed)
+        common.print_json([{"key": key, "kind": kind, "bytes": size} for key, kind, size in listed])
         return
-    for entry in listed:
-        print(f"{str(entry['key'])[:16]}  {entry['kind']:<11} {common.size(float(entry['bytes']))}")
+    for key, kind, size in listed:
+        print(f"{key[:16]}  {kind:<11} {common.size(size)}")
 
 
 @app.command("verify")
@@ -43,7 +39,7 @@ def verify(store: options.StorePath = None) -> None:
     damage = list(opened.verify())
     if damage:
         raise StoreError(*(found.problem for found in damage))
-    print(f"{sum(1 for _ in opened.keys())} objects, all whole")
+    print(f"{sum(1 for _ in opened.manifests())} objects, all whole")
 
 
 @app.command("unlock")
@@ -65,6 +61,7 @@ def unlock(key: KeyPrefix, store: options.StorePath = None) -> None:
 def gc(
     keep: Annotated[list[Path], typer.Argument(help="Results folders whose studies are kept.")],
     store: options.StorePath = None,
+    data_dir: options.DataDir = None,
     plugins: options.Plugins = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
 ) -> None:
@@ -78,7 +75,7 @@ def gc(
     opened = open_store(store)
     needed = set()
     for folder in keep:
-        planned, inputs = open_locked(folder, opened)
+        planned, inputs = open_locked(folder, opened, common.locations_of(data_dir))
         needed |= set(planned.planned) | set(inputs.dataset_keys().values())
     found = opened.gc(needed, dry_run=dry_run)
     verb = "would go" if dry_run else "moved to the trash"
@@ -93,10 +90,12 @@ def export(
         Path | None, typer.Option("--results", help="Results folder of the state's study [looked for in results/].")
     ] = None,
     store: options.StorePath = None,
+    data_dir: options.DataDir = None,
     plugins: options.Plugins = None,
     step: Annotated[int | None, typer.Option("--step", help="The saved step of an unlearning run [the last].")] = None,
 ) -> None:
     """Write a state as a Hugging Face folder of safetensors."""
+    from retrain_equivalence.cli import common
     from retrain_equivalence.execution.export import export_state, study_of_state
     from retrain_equivalence.execution.locked import open_locked
     from retrain_equivalence.objectives.catalogue import load_plugins
@@ -105,5 +104,6 @@ def export(
     load_plugins(plugins or ())
     opened = open_store(store)
     folders = [results] if results else sorted(path.parent for path in Path("results").glob("*/study.lock.yaml"))
-    planned, inputs = study_of_state((open_locked(folder, opened) for folder in folders), key)
+    runs = (open_locked(folder, opened, common.locations_of(data_dir)) for folder in folders)
+    planned, inputs = study_of_state(runs, key)
     print(export_state(planned, inputs, opened, key, directory, step=step))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from retrain_equivalence.cli import options
 
 
@@ -20,7 +22,7 @@ def validate(
     study = common.open_study(sources, overrides, plugins)
     runtime = common.runtime_of(sources, data_dir=data_dir, offline=offline, plugins=plugins)
     inputs = read_inputs(study, runtime.locations)
-    sets = {
+    sets: dict[str, dict[str, Any]] = {
         name: {
             "train": len(dataset.train),
             "held_out": len(dataset.held_out),

@@ -1,4 +1,4 @@
-"""The Python interface behind the verbs: plan, run, compare, report."""
+"""The Python interface behind the verbs: plan, run, compare."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from retrain_equivalence.core.errors import Problem
+from retrain_equivalence.core.errors import InputError, Problem, raise_all
 from retrain_equivalence.core.identity import plain
 from retrain_equivalence.data.locations import Locations
 from retrain_equivalence.execution import results_folder as folder
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from retrain_equivalence.equivalence.finding import Finding
     from retrain_equivalence.store.local import LocalStore
 
+Device = Literal["cpu", "cuda"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
@@ -46,7 +48,7 @@ class Runtime:
     """What relative paths of the study are relative to."""
     offline: bool = False
     """Never ask the hub."""
-    device: str = "cpu"
+    device: Device = "cpu"
     """`cpu` or `cuda`; the *kind* of device is identity and enters the keys."""
     plugins: tuple[Path, ...] = ()
     """Python files that register objectives."""
@@ -70,7 +72,7 @@ class Results:
     """0, or the code of the gravest family among `failed`."""
 
 
-def environment_of(study: Study, device: str) -> Environment:
+def environment_of(study: Study, device: Device) -> Environment:
     """Return the numeric environment that a study would run in here."""
     from retrain_equivalence.training.determinism import numeric_environment
 
@@ -107,6 +109,10 @@ def run(
 
     Returns:
         The results, written to `out` too.
+
+    Raises:
+        Interrupted: if `stop` was set before everything was done.
+        InputError: if rows are refused by the tokenizer, before anything is trained.
     """
     given, flag = runtime or Runtime(), stop or StopFlag()
     started = time.time()
@@ -118,6 +124,12 @@ def run(
         outcome = execute(made.tasks, store=store, executor=executor, progress=progress, stop=flag)
     if outcome.stopped is not None:
         raise Interrupted
+    # Rows are encoded by the first task, before anything is trained: what it refuses is refused as input.
+    raise_all(InputError, (problem for _, problem in outcome.failed if problem.code.startswith("E-DATA-")))
+    refused = dict.fromkeys(problem for _, problem in outcome.failed)
+    trained = any(task.kind == "stage" for task in (*outcome.done, *outcome.reused))
+    if refused and not trained and all(problem.code.startswith(InputError.prefix) for problem in refused):
+        raise InputError(*refused)  # data that only a tokenizer could refuse: nothing was trained, so nothing is shown
     return write_results(made, inputs, store, out, given, outcome, started=started, reused=reused)
 
 
@@ -256,10 +268,3 @@ def provenance_of(
             "waiting": len(outcome.waiting),
         },
     }
-
-
-def report(directory: Path) -> Path:
-    """Render the report of a results folder."""
-    from retrain_equivalence.report.page import write_report
-
-    return write_report(directory)

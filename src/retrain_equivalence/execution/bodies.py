@@ -6,6 +6,7 @@ A worker opens its bodies once from the locked study and the keys of its data, s
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.errors import InputError, Problem, raise_all
 from retrain_equivalence.core.identity import Digest, Key, canonical_json
 from retrain_equivalence.execution.distances import distance_values
 from retrain_equivalence.execution.plan import Plan, Planned
@@ -37,7 +38,7 @@ from retrain_equivalence.models.lora import adapter_weights, attach, load_adapte
 from retrain_equivalence.models.weights import from_safetensors, load_weights, to_safetensors, weights_of
 from retrain_equivalence.objectives.catalogue import build as build_objective
 from retrain_equivalence.probes import prediction
-from retrain_equivalence.probes.base import Subject
+from retrain_equivalence.probes.base import Probe, Subject
 from retrain_equivalence.probes.catalogue import build as build_probe
 from retrain_equivalence.probes.catalogue import forget_loss, stage_loss
 from retrain_equivalence.probes.prediction_sets import prediction_sets
@@ -47,13 +48,14 @@ from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.recipes.passes import Needs
 from retrain_equivalence.recipes.probe import PredictionProbe
 from retrain_equivalence.store.base import Store
-from retrain_equivalence.store.checkpoints import Checkpoints
+from retrain_equivalence.store.checkpoints import Checkpoints, discard_checkpoints
 from retrain_equivalence.training import checkpoint
 from retrain_equivalence.training.duration import n_steps
 from retrain_equivalence.training.loop import LoopState, LoopStep, NonFinite, train
 from retrain_equivalence.training.reference import reference_logps
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from retrain_equivalence.models.codec import Codec, Encoded
@@ -79,10 +81,16 @@ class Bodies:
     offline: bool
     _checkpoints: Checkpoints | None = None
     """Those of the task at hand."""
+    _checked: set[tuple[Key, int, str]] = field(default_factory=set)
+    """Data sets whose rows are known to fit."""
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __call__(self, task: Task) -> None:
         """Do a task; afterwards its key is in the store."""
+        if self.store.has(task.key):
+            # A worker died between committing and pruning, and its task was given out again.
+            discard_checkpoints(self.store, [task.key])
+            return
         planned = self.plan.planned[task.key]
         started = self._saved_at = time.monotonic()
         match planned.spec:
@@ -129,17 +137,19 @@ class Bodies:
         files = base_files(
             spec.model, seed=spec.init_seed, tokenizer_text=text, study_dir=self.study_dir, offline=self.offline
         )
+        with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
+            for file, data in files.items():
+                place = Path(name) / file
+                if isinstance(data, bytes):
+                    place.write_bytes(data)
+                else:
+                    place.symlink_to(data.resolve())
+            model, codec = load_base(Path(name), spec.model)
+        self._check_rows(codec)
         if spec.pretraining_data is None:
             return files, {}
         assert isinstance(spec.model, TinyModel)
         assert spec.model.pretraining is not None
-        import tempfile
-
-        with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
-            for file, data in files.items():
-                assert isinstance(data, bytes)
-                (Path(name) / file).write_bytes(data)
-            model, codec = load_base(Path(name), spec.model)
         training = spec.model.pretraining.training
         dataset = self.states.datasets[spec.pretraining_data]
         rows = [r for e in dataset.train if (r := codec.encode(e.prompt, e.response, id=e.id,
@@ -147,15 +157,38 @@ class Bodies:
         log, made = self._train(planned.task.key, model, codec, rows, NLL, training, spec.order_seed)
         return {**files, FULL: to_safetensors(weights_of(model)), "log.json": log}, made
 
+    def _check_rows(self, codec: Codec) -> None:
+        """Encode every row of every stage as soon as there is a tokenizer, so that a bad one is refused before training."""
+        problems: list[Problem] = []
+        for planned in self.plan.planned.values():
+            match planned.spec:
+                case StageSpec(data=data, training=training, on_long=on_long):
+                    wanted = (data, training.max_length, on_long)
+                case UnlearnSpec(data=data, training=training, on_long=on_long):
+                    wanted = (data, training.max_length, on_long)
+                case _:
+                    continue
+            if wanted in self._checked:
+                continue
+            self._checked.add(wanted)
+            for row in self.states.datasets[data].train:
+                try:
+                    codec.encode(row.prompt, row.response, id=row.id, max_length=wanted[1], on_long=on_long)
+                except InputError as error:
+                    problems += error.problems
+        raise_all(InputError, problems)
+
     def given(self, spec: GivenSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Take a foreign checkpoint's weights onto the base's architecture; names and shapes must agree."""
-        from retrain_equivalence.models.directory import check_model_directory, read_weights
+        from retrain_equivalence.models.directory import check_model_directory, weight_files
 
         folder = self.study_dir / spec.path
         if problems := check_model_directory(folder):
             raise InputError(*problems)
         model, _ = self.states.base(spec.base)
-        weights = read_weights(folder)
+        weights: dict[str, Tensor] = {}
+        for name in weight_files(folder):
+            weights |= from_safetensors(folder / name)
         own = weights_of(model)
         if differing := [n for n in own if n not in weights or weights[n].shape != own[n].shape]:
             raise InputError.of(
@@ -304,7 +337,7 @@ class Bodies:
         assert spec.data is not None
         dataset = self.states.datasets[spec.data]
         if spec.probe is None:
-            probe = forget_loss(dataset, spec.items, max_length=spec.max_length)
+            probe: Probe = forget_loss(dataset, spec.items, max_length=spec.max_length)
         else:
             probe = build_probe(spec.probe, dataset, max_length=spec.max_length)
         values = Values()

@@ -60,7 +60,8 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     shots = [_open(store, state) for state in states]
     first = next(shot for shot in shots if shot is not None)
     present = np.array([shot is not None for shot in shots])
-    # float64 throughout: a probability below 1e-38, which unlearned models reach, would be 0 in float32 and KL infinite.
+    # float64 throughout: a probability below 1e-38, which unlearned models reach, would be 0 in float32 and KL
+    # infinite.
     blank = np.full(first.log_probabilities_PC.shape, 1.0 / first.log_probabilities_PC.shape[1])
     rests = np.stack([np.zeros(len(blank), np.float32) if shot is None else shot.rest_P for shot in shots])
     pairs = {kind: _Pairs.of(_pairs(spec, states, kind)) for kind in ("equal", "cross", "divergence")}

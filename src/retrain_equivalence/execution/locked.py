@@ -1,4 +1,4 @@
-"""A finished run, opened again from its results folder and its store: no source files, no hub, no network.
+"""A finished run, opened again from its results folder and its store: without its source files.
 
 Design. Keys depend on the data, the foreign weights and the numeric environment of the run, and the provenance records
 all three. A plan made from them names the run's own objects even where the sources have moved and the libraries are
@@ -12,27 +12,33 @@ from pathlib import Path
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.core.identity import Digest
+from retrain_equivalence.data.ingest import Locations
 from retrain_equivalence.execution import results_folder
-from retrain_equivalence.execution.inputs import Inputs, dataset_key, load_dataset
+from retrain_equivalence.execution.inputs import Inputs, asked_datasets, dataset_key, load_dataset
 from retrain_equivalence.execution.keys import Environment
 from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.load import load_study
 
 
-def open_locked(folder: Path, store: Store) -> tuple[Plan, Inputs]:
+def open_locked(folder: Path, store: Store, where: Locations) -> tuple[Plan, Inputs]:
     """Return the plan of the run whose results are in `folder`, and its inputs as the store holds them.
+
+    Args:
+        folder: the results folder.
+        store: holds the run's data and states.
+        where: where sensitive sets, whose rows no store holds, are read again.
 
     Raises:
         InputError: E-DATA-80 if the folder has no readable `study.lock.yaml` and `provenance.json`, E-DATA-81 if the
-            provenance is not what this release writes.
+            provenance is not what this release writes, and what `load_dataset` raises.
         StoreError: E-STORE-04 if this store does not hold the run's data.
     """
     study = load_study(_existing(folder / results_folder.LOCK))
     path = _existing(folder / results_folder.PROVENANCE)
     try:
         known = json.loads(path.read_bytes())
-        digests = {str(name): Digest(entry["digest"]) for name, entry in known["datasets"].items()}
+        digests: dict[str, Digest] = {str(name): Digest(entry["digest"]) for name, entry in known["datasets"].items()}
         environment = Environment(settings=dict(known["environment"]["settings"]))
         model_source, given_sources = str(known["model"]["source"]), tuple(map(str, known["model"]["given"]))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -40,7 +46,10 @@ def open_locked(folder: Path, store: Store) -> tuple[Plan, Inputs]:
             "E-DATA-81", str(path), "is not what this release writes", "run the study again: nothing is trained anew"
         ) from None
     inputs = Inputs(
-        datasets={name: load_dataset(store, dataset_key(digest)) for name, digest in digests.items()},
+        datasets={
+            name: load_dataset(store, dataset_key(digests[name]), recipe, where)
+            for name, recipe in asked_datasets(study).items()
+        },
         model_source=model_source,
         given_sources=given_sources,
     )

@@ -15,16 +15,17 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
 
     Args:
         arguments: `study` (locked YAML), `datasets` (name -> key), `model_source`, `given_sources`, `store`,
-            `rebuild`, `allow_network`, `study_dir`, `offline`, `device`, `threads`, `plugins`: plain values that can cross a process border.
+            `rebuild`, `allow_network`, `study_dir`, `offline`, `device`, `threads`, `plugins`: plain values that can
+            cross a process border.
         stop: is set when the run is to end; bodies save themselves and raise `Interrupted`.
     """
     from retrain_equivalence.training.determinism import prepare
 
     prepare(int(arguments["threads"]))
 
+    from retrain_equivalence.data.ingest import Locations
     from retrain_equivalence.execution.api import environment_of
     from retrain_equivalence.execution.bodies import Bodies
-    from retrain_equivalence.data.ingest import Locations
     from retrain_equivalence.execution.inputs import Inputs, asked_datasets, load_dataset
     from retrain_equivalence.execution.plan import plan_study
     from retrain_equivalence.execution.states import States

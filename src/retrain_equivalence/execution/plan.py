@@ -298,15 +298,15 @@ class _Planner:
                     continue
                 done.add((node.name, replicate))
                 state, _ = self._train(node, replicate)
-                spec = StageLossSpec(
+                losses = StageLossSpec(
                     state=state, base=base, data=tuple(self._keys[name] for name in stages), items=STAGE_LOSS_ITEMS,
                     max_lengths=tuple(stage.training.max_length for stage in stages.values()),
                 )  # fmt: skip
                 named = name_task(
-                    "probe", _without(spec, "state", "base", "data"), (state, base, *spec.data), self.environment
+                    "probe", _without(losses, "state", "base", "data"), (state, base, *losses.data), self.environment
                 )
                 name = StateName(history=node.name, replicate=replicate)
-                key = self._add(named, spec, f"stage losses {name}", 1000.0)
+                key = self._add(named, losses, f"stage losses {name}", 1000.0)
                 self.plan.measurements.append(Measurement(task=key, state=name, probe="stage_loss", checkpoint=state))
             name = StateName(history=full, replicate=replicate)
             level = ProbeSpec(

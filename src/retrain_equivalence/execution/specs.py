@@ -7,6 +7,7 @@ measurements, never in what is trained, so renaming a stage retrains nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.recipes.model import AnyModel, Tuning
@@ -14,6 +15,8 @@ from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.recipes.probe import AnyProbe, PredictionProbe
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.records.state_name import StateName
+
+OnLong = Literal["error", "truncate", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,7 @@ class StageSpec:
     base: Key
     data: Key
     training: TrainingRecipe
-    on_long: str
+    on_long: OnLong
     tuning: Tuning
     order_seed: int
     adapter_seed: int
@@ -65,7 +68,7 @@ class UnlearnSpec:
     data: Key
     objective: ObjectiveRecipe
     training: TrainingRecipe
-    on_long: str
+    on_long: OnLong
     tuning: Tuning
     order_seed: int
     adapter_seed: int

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from retrain_equivalence.core.errors import InputError, Problem
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.data.example import Dataset
-from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
+from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
 from retrain_equivalence.models.base import load_base
 from retrain_equivalence.models.lora import attach, load_adapter, merge
 from retrain_equivalence.models.weights import from_safetensors, load_weights
@@ -91,16 +92,42 @@ class States:
             self._shells[kind] = _Shell(model, codec)
         return self._shells[kind]
 
-    def rows(self, data: Key, base: Key, codec: Codec, *, max_length: int, on_long: str) -> list[Encoded]:
-        """Return a data set's training rows as tokens, encoded once per worker; dropped rows are absent."""
-        place = (data, self.tokenizer_of(base), max_length, on_long)
-        if place not in self._encoded:
-            rows = self.datasets[data].train
-            encoded = (
-                codec.encode(r.prompt, r.response, id=r.id, max_length=max_length, on_long=on_long) for r in rows
-            )
-            self._encoded[place] = [row for row in encoded if row is not None]
-        return self._encoded[place]
+    def rows(self, data: Key, base: Key, codec: Codec, *, max_length: int, on_long: OnLong) -> list[Encoded]:
+        """Return a data set's training rows as tokens, encoded once per worker; dropped rows are absent.
+
+        The first call encodes what every training of the plan will read, so that a row which cannot be encoded stops
+        the run before its first step and not hours later.
+
+        Raises:
+            InputError: E-DATA-17 to 19 with the rows of all data sets.
+        """
+        tokenizer = self.tokenizer_of(base)
+        if (data, tokenizer, max_length, on_long) not in self._encoded:
+            self._encode_all(tokenizer, codec)
+        return self._encoded[data, tokenizer, max_length, on_long]
+
+    def _encode_all(self, tokenizer: Key, codec: Codec) -> None:
+        problems: dict[Problem, None] = {}
+        for planned in self.plan.planned.values():
+            spec = planned.spec
+            if not isinstance(spec, StageSpec | UnlearnSpec):
+                continue
+            place = (spec.data, tokenizer, spec.training.max_length, spec.on_long)
+            if place in self._encoded:
+                continue
+            encoded = self._encoded[place] = []
+            for row in self.datasets[spec.data].train:
+                try:
+                    tokens = codec.encode(
+                        row.prompt, row.response, id=row.id, max_length=place[2], on_long=spec.on_long
+                    )
+                except InputError as error:
+                    problems |= dict.fromkeys(error.problems)
+                else:
+                    encoded += [] if tokens is None else [tokens]
+        if problems:
+            self._encoded.clear()
+            raise InputError(*problems)
 
     def tokenizer_of(self, base: Key) -> Key:
         """Return what tells tokenizers apart: the digest of the base's tokenizer file."""

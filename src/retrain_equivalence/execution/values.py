@@ -46,4 +46,5 @@ def read_values(data: bytes) -> pd.DataFrame:
     """Read what `Values.to_parquet` wrote."""
     import pyarrow.parquet as pq
 
-    return pq.read_table(io.BytesIO(data)).to_pandas()
+    frame: pd.DataFrame = pq.read_table(io.BytesIO(data)).to_pandas()
+    return frame

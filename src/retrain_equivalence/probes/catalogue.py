@@ -60,7 +60,7 @@ def build(recipe: AnyProbe, dataset: Dataset, *, max_length: int | None = None) 
             raise ValueError(f"{probe_stage(recipe)}: a prediction probe is measured by snapshots, not item by item")
 
 
-def forget_loss(dataset: Dataset, items: int, *, max_length: int | None = None) -> Probe:
+def forget_loss(dataset: Dataset, items: int, *, max_length: int | None = None) -> ResponseLoss:
     """Return the probe `forget_loss`: the loss of `items` training rows of the forget stage, recorded at every step."""
     chosen = _examples("forget_loss", dataset, "train", items)
     return ResponseLoss(measure_name="forget_loss", examples=chosen, max_length=max_length)

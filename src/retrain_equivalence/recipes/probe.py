@@ -14,7 +14,7 @@ class ProbeRecipe:
     """Abstract: the fields that every kind shares."""
 
     items: int = 32
-    """How many rows are scored, >= 1: a fixed subset by the data set's own seed."""
+    """How many rows are scored, >= 1: the first in the order of the hash of their ids, the same for every state."""
     split: Literal["train", "held_out"] = "train"
     """Which rows of the stage's data."""
     at: tuple[int, ...] | None = None

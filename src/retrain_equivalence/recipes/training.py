@@ -41,7 +41,7 @@ class TrainingRecipe:
     lr_scheduler_type: Literal["constant", "linear", "cosine", "wsd"] = "constant"
     """Shape after warm-up; `wsd` is warmup-stable-decay."""
     warmup_ratio: float = 0.02
-    """Share of the steps that warm up linearly from 0 to the peak, 0 <= warmup_ratio < 1."""
+    """Share of the steps, rounded up, that warm up linearly to the peak; no step has rate 0. 0 <= warmup_ratio < 1."""
     decay_ratio: float = 0.02
     """Only `wsd`: share of the steps that decay linearly to `min_lr_ratio` at the end, 0 <= decay_ratio <= 1."""
     min_lr_ratio: float = 0.1

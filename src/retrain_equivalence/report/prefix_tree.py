@@ -53,7 +53,7 @@ def prefix_tree(material: Material) -> Section:
         f"Counts are exact, so there is no interval. {material.model_note}"
     )
     figure = Figure(
-        name="tree",
+        name="prefix-tree",
         title="What was trained",
         panels=(to_svg(tree_chart(nodes), name="tree", label=label),),
         legend=tuple(legend),

@@ -9,8 +9,8 @@ CODES: dict[str, str] = {
     "E-CFG-91": "`explain` knows every code that this tool prints; this one is none of them.",
     "E-CFG-92": "`list` was asked for a kind of thing that does not exist.",
     "E-CFG-93": "`store export` needs the key of exactly one state of the named study. `store ls` prints keys.",
-    "E-CFG-95": "`store unlock` needs the key of exactly one lease; the first digits are enough. Only a lease whose owner is "
-    "dead may be removed: two runs that work on one key cost time, never results.",
+    "E-CFG-95": "`store unlock` needs the key of exactly one lease; the first digits are enough. Only a lease whose "
+    "owner is dead may be removed: two runs that work on one key cost time, never results.",
     "E-CFG-94": "The state has unlearned sensitive safety data. Such checkpoints are exported only from a study that "
     "carries the acknowledgement, and a note is written beside them.",
     "E-BUG": "Something happened that the package does not know: a bug in it or in a plug-in. --debug shows the "

@@ -27,7 +27,8 @@ CODES: dict[str, str] = {
     "everything committed before is intact. Free space, or choose another store with --store, and run "
     "again.",
     "E-ENV-02": "A file or folder of the store or of the results cannot be written: this user may not, or the "
-    "file system is mounted read-only. Reading verbs (status, store ls) still work; --store and --out name other places.",
+    "file system is mounted read-only. Reading verbs (status, store ls) still work; --store and --out name other "
+    "places.",
     "E-ENV-03": "The operating system reported an input/output error, for example a failed fsync. What was being "
     "written is not committed, and the same file is never tried again: the kernel may report success for "
     "lost data.",
