@@ -26,12 +26,17 @@ def shown(name: str) -> Iterator[Callable[[Event], None]]:
         yield _plain_lines(name)
 
 
+def _is_news(event: Event) -> bool:
+    # What failed is counted here and listed once, at the end, by the verb.
+    return bool(event.message) and event.happened != "failed"
+
+
 def _plain_lines(name: str) -> Callable[[Event], None]:
     last = [0.0]
 
     def watch(event: Event) -> None:
         counts = event.counts
-        if event.message:
+        if _is_news(event):
             print(event.message, file=sys.stderr, flush=True)
         if counts.left == 0 or time.monotonic() - last[0] > PLAIN_SECONDS:
             last[0] = time.monotonic()
@@ -56,7 +61,7 @@ def _bars(name: str) -> Iterator[Callable[[Event], None]]:
         bar = bars.add_task(name[:10], total=None, left="")
 
         def watch(event: Event) -> None:
-            if event.message:
+            if _is_news(event):
                 bars.console.print(event.message, markup=False)
             counts = event.counts
             left = "" if event.eta_seconds is None else f"about {common.duration(event.eta_seconds)} left"

@@ -35,4 +35,4 @@ def bundled_text(name: str) -> str:
 
 def is_bundled(source: str | Path) -> bool:
     """Whether a source is meant as a bundled name: a file of that name in the working directory comes first."""
-    return isinstance(source, str) and source in BUNDLED and not Path(source).exists()
+    return isinstance(source, str) and source in BUNDLED and not Path(source).is_file()
