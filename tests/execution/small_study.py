@@ -13,11 +13,13 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from retrain_equivalence.core.identity import Digest, Key
 from retrain_equivalence.execution import api
+from retrain_equivalence.execution.inputs import Inputs
 from retrain_equivalence.execution.keys import NUMERICS
 from retrain_equivalence.execution.plan import Plan
 from retrain_equivalence.store.local import LocalStore
@@ -39,6 +41,23 @@ BARE = ("probes=[]", "comparisons=[]", "replicates=1", "oracle_replicates=0")
 SLOW = (*BARE, "histories=[[facts, sums, safety]]", "training.global_batch_size=4", "stages.sums.num_train_epochs=20",
         "unlearnings.npo.max_steps=60", "unlearnings.npo.save_at=[0, 30, 60]", "unlearning_training.global_batch_size=4")  # fmt: skip
 """Overrides under which a stage and an unlearning take long enough to be interrupted inside."""
+
+LONG = ("train facts>sums r0", "unlearn facts>sums>safety npo r0")
+"""The tasks that are long under `SLOW`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """A run that is done; never write to it."""
+
+    root: Path
+    out: Path
+    plan: Plan
+    inputs: Inputs
+
+    @property
+    def store(self) -> LocalStore:
+        return LocalStore(self.root / "store")
 
 
 def small(*overrides: str) -> Study:
@@ -81,7 +100,8 @@ def trajectories(plan: Plan, store: LocalStore) -> dict[str, list[float]]:
 
 
 OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
-    "nll": {}, "ga": {}, "npo": {"beta": 0.1}, "simnpo": {"beta": 4.5, "gamma": 0.5}, "simnpo_sequence": {"beta": 0.5},
+    "nll": {}, "ga": {}, "npo": {"beta": 0.1}, "simnpo": {"beta": 0.5, "gamma": 0.1},
+    "simnpo_sequence": {"beta": 0.01},
 }  # fmt: skip
 GOLDEN_STUDY = (
     *BARE,
@@ -126,8 +146,6 @@ def kill(root: Path, seed: int, kills: int) -> None:
         print(f"killed {killed} checkpoints {kept}", flush=True)
     run_small(root, *SLOW)
 
-
-LONG = ("train facts>sums r0", "unlearn facts>sums>safety npo r0")
 
 if __name__ == "__main__":
     if sys.argv[1] == "kill":

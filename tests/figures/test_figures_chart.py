@@ -44,7 +44,9 @@ def test_bytes_do_not_depend_on_what_was_drawn_before() -> None:
 
 
 def test_ids_are_prefixed_so_that_pictures_share_a_page() -> None:
-    one, two = (ET.fromstring(to_svg(panel(), name=name, label="x")) for name in ("one", "two"))
+    # Values beyond the axis are what needs a clip path.
+    cut = line_panel(FRAME, series_of([("a", "A")]), title="t", x_title="x", y_title="y", y_domain=(1.5, 2.5))
+    one, two = (ET.fromstring(to_svg(cut, name=name, label="x")) for name in ("one", "two"))
     ids = [{e.get("id") for e in root.iter() if e.get("id")} for root in (one, two)]
     assert ids[0] and all(i.startswith("one-") for i in ids[0]) and not ids[0] & ids[1]
     used = {v for e in one.iter() for a, v in e.attrib.items() if a == "clip-path"}

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,15 +17,12 @@ from report_synthetic import PROVENANCE, rows, study_text, write_results
 
 from retrain_equivalence.core.codes.report import CODES
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.equivalence.finding import from_json
+from retrain_equivalence.equivalence.tables import report_tables
+from retrain_equivalence.recipes.model import GgufModel
 from retrain_equivalence.records.table import from_parquet, to_parquet
-from retrain_equivalence.report.page import write_report
+from retrain_equivalence.report.page import render, write_report
 from retrain_equivalence.study.load import load_study
-
-
-def written(directory: Path, text: str) -> Path:
-    path = directory / "study.yaml"
-    path.write_text(text)
-    return path
 
 
 def test_the_answer_stands_before_everything_else(page: str) -> None:
@@ -138,7 +136,7 @@ def test_every_table_has_caption_and_scopes_and_can_be_scrolled_by_keyboard(page
 
 
 def test_prefix_tree_counts_are_those_of_the_histories(page: str) -> None:
-    # Three positions of three stages: base + 8 trainings; alone 3 x 3 + 2 for the oracle; 2 oracle-only replicates of 2.
+    # Three positions of three stages are 8 trainings; alone 3 x 3 + 2 for the oracle; 2 oracle-only replicates of 2.
     assert "8 trainings per replicate instead of 11 without sharing" in page
     assert "28 instead of 37" in page
 
@@ -199,33 +197,32 @@ def test_a_damaged_file_is_named(results: Path, tmp_path: Path, name: str, conte
     assert caught.value.problems[0].code == "E-DATA-81" and caught.value.problems[0].code in CODES
 
 
-def test_a_gguf_model_is_said_in_every_caption(tmp_path: Path) -> None:
-    text = study_text(with_math=False, replicates=3, oracles=0).replace(
-        "{tiny: micro}", "{gguf: models/SmolLM2-135M-Instruct.Q4_1.gguf, template: chat}"
+def test_a_gguf_model_is_said_in_every_caption(results: Path) -> None:
+    study = load_study(results / "study.lock.yaml")
+    page = render(
+        replace(study, model=GgufModel(gguf="models/SmolLM2-135M-Instruct.Q4_1.gguf", template="chat")),
+        lock=(results / "study.lock.yaml").read_text(),
+        tables=report_tables(from_parquet((results / "rows.parquet").read_bytes()), study),
+        findings=from_json((results / "findings.json").read_bytes()),
+        provenance=PROVENANCE,
     )
-    document = read(write_report(write_results(tmp_path / "smol", text)).read_text())
-    for caption in document.all("figcaption"):
+    for caption in read(page).all("figcaption"):
         assert "dequantised from a 4-bit GGUF file (SmolLM2-135M-Instruct.Q4_1.gguf)" in caption.text()
 
 
-def test_an_interim_table_says_so(tmp_path: Path) -> None:
-    text = study_text(with_math=False, replicates=3, oracles=2)
-    frame = rows(load_study(written(tmp_path, text)))
-    cut = frame.loc[~((frame["replicate"] == 2) & (frame["unlearning"] == "npo"))].reset_index(drop=True)
-    page = write_report(write_results(tmp_path / "interim", text, frame=cut)).read_text()
-    assert re.search(r"Interim: 3 of \d+ registered runs are not in the table yet", page)
-
-
-def test_an_unlearning_that_moves_nothing_is_said_to(tmp_path: Path) -> None:
+def test_interim_results_and_an_unlearning_that_moves_nothing_are_warned_of(tmp_path: Path) -> None:
     text = study_text(with_math=False, replicates=3, oracles=0)
-    frame = rows(load_study(written(tmp_path, text)))
+    (tmp_path / "study.yaml").write_text(text)
+    frame = rows(load_study(tmp_path / "study.yaml"))
+    frame = frame.loc[~((frame["replicate"] == 2) & (frame["unlearning"] == "simnpo"))].reset_index(drop=True)
     is_loss = frame["probe"] == "forget_loss"
     keys = list(zip(*(frame[name].astype(str) for name in ("history", "replicate", "item")), strict=True))
     trained = is_loss & (frame["unlearning"] == "")
     start = {key: value for key, value, is_start in zip(keys, frame["value"], trained, strict=True) if is_start}
     still = is_loss & (frame["unlearning"] == "npo")
     frame.loc[still, "value"] = [start[key] for key, is_still in zip(keys, still, strict=True) if is_still]
-    page = write_report(write_results(tmp_path / "still", text, frame=frame)).read_text()
+    page = write_report(write_results(tmp_path / "results", text, frame=frame)).read_text()
+    assert re.search(r"Interim: 3 of \d+ registered runs are not in the table yet", page)
     assert "npo moved nothing for p1, p2 and p3" in page and "ga moved nothing" not in page
 
 

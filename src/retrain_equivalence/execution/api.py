@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from retrain_equivalence.core.errors import InputError, Problem, raise_all
+from retrain_equivalence.core.errors import InputError, Problem
 from retrain_equivalence.core.identity import plain
 from retrain_equivalence.data.locations import Locations
 from retrain_equivalence.execution import results_folder as folder
@@ -22,7 +21,7 @@ from retrain_equivalence.execution.keys import Environment
 from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.execution.runner import Event, Outcome, execute
 from retrain_equivalence.execution.signals import Interrupted, StopFlag
-from retrain_equivalence.recipes.model import GgufModel
+from retrain_equivalence.recipes.model import GgufModel, HubModel
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.dump import dump_study
 from retrain_equivalence.study.study import Study
@@ -86,6 +85,16 @@ def plan(study: Study, runtime: Runtime | None = None) -> tuple[Plan, Inputs]:
     return plan_study(study, inputs, environment_of(study, given.device)), inputs
 
 
+def fetched(study: Study, runtime: Runtime) -> Study:
+    """Fetch a hub model before anything else and return the study with its revision locked; others are unchanged."""
+    if not isinstance(study.model, HubModel):
+        return study
+    from retrain_equivalence.models.hub import snapshot
+
+    _, revision = snapshot(study.model.hub, study.model.revision, offline=runtime.offline)
+    return replace(study, model=replace(study.model, revision=revision))
+
+
 def run(
     study: Study,
     *,
@@ -116,6 +125,7 @@ def run(
     """
     given, flag = runtime or Runtime(), stop or StopFlag()
     started = time.time()
+    study = fetched(study, given)
     made, inputs = plan(study, given)
     put_datasets(inputs, store)
     planned(made)
@@ -124,8 +134,6 @@ def run(
         outcome = execute(made.tasks, store=store, executor=executor, progress=progress, stop=flag)
     if outcome.stopped is not None:
         raise Interrupted
-    # Rows are encoded by the first task, before anything is trained: what it refuses is refused as input.
-    raise_all(InputError, (problem for _, problem in outcome.failed if problem.code.startswith("E-DATA-")))
     refused = dict.fromkeys(problem for _, problem in outcome.failed)
     trained = any(task.kind == "stage" for task in (*outcome.done, *outcome.reused))
     if refused and not trained and all(problem.code.startswith(InputError.prefix) for problem in refused):
@@ -150,7 +158,7 @@ def worker_arguments(study: Study, inputs: Inputs, store: LocalStore, runtime: R
         "allow_network": store.allow_network,
         "study_dir": str(runtime.study_dir),
         "data_dir": str(runtime.locations.data_dir or ""),
-        "offline": runtime.offline,
+        "offline": True,  # everything was fetched before; tasks never touch the network
         "device": runtime.device,
         "threads": study.threads,
         "plugins": [str(path) for path in runtime.plugins],
@@ -242,7 +250,7 @@ def provenance_of(
         "platform": platform.platform(),
         "cores": os.cpu_count() or 1,
         "environment": plain(environment_of(planned.study, runtime.device)),
-        "command": " ".join(["retrain-equivalence", *sys.argv[1:2]]),
+        "command": f"retrain-equivalence run {planned.study.name}",
         "datasets": {
             name: {
                 **plain(dataset.provenance),

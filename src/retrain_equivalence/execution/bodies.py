@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from retrain_equivalence.data.example import Example
     from retrain_equivalence.models.codec import Codec, Encoded
 
 CHECKPOINT_SECONDS = 600.0
@@ -83,6 +84,7 @@ class Bodies:
     """Those of the task at hand."""
     _checked: set[tuple[Key, int, str]] = field(default_factory=set)
     """Data sets whose rows are known to fit."""
+    _kept_cells: dict[Key, prediction.Cells] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __call__(self, task: Task) -> None:
@@ -158,7 +160,7 @@ class Bodies:
         return {**files, FULL: to_safetensors(weights_of(model)), "log.json": log}, made
 
     def _check_rows(self, codec: Codec) -> None:
-        """Encode every row of every stage as soon as there is a tokenizer, so that a bad one is refused before training."""
+        """Encode every row of every stage as soon as there is a tokenizer: a bad one is refused before training."""
         problems: list[Problem] = []
         for planned in self.plan.planned.values():
             match planned.spec:
@@ -324,11 +326,24 @@ class Bodies:
     def cells(self, spec: CellsSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Choose the positions and cells of the prediction snapshots on the base model."""
         model, codec = self.states.merged(spec.base, spec.base)
-        retain = {name: self.states.datasets[key] for name, key in spec.retain}
-        sets = prediction_sets(spec.probe, self.states.datasets[spec.forget], retain)
         subject = Subject(model=model, codec=codec)
-        chosen = prediction.choose_cells(subject, sets, spec.probe, max_length=spec.max_length)
+        chosen = prediction.choose_cells(subject, self._sets(spec), spec.probe, max_length=spec.max_length)
         return prediction.cells_to_files(chosen), {}
+
+    def _sets(self, spec: CellsSpec) -> dict[str, tuple[Example, ...]]:
+        retain = {name: self.states.datasets[key] for name, key in spec.retain}
+        return prediction_sets(spec.probe, self.states.datasets[spec.forget], retain)
+
+    def _cells(self, key: Key, codec: Codec) -> prediction.Cells:
+        """Return the cells of a plan, their texts read again from the data: once per worker."""
+        if key not in self._kept_cells:
+            spec = self.plan.planned[key].spec
+            assert isinstance(spec, CellsSpec)
+            kept = self.store.get(key)
+            texts = prediction.scored_texts(codec, self._sets(spec), spec.probe, max_length=spec.max_length)
+            files = {name: kept.read(name) for name in kept.manifest.files}
+            self._kept_cells[key] = prediction.cells_from_files(files, texts)
+        return self._kept_cells[key]
 
     def probe(self, spec: ProbeSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Measure a trained state, or each saved step of an unlearning run; a missing step is censored."""
@@ -377,11 +392,10 @@ class Bodies:
 
     def _snapshots(self, spec: ProbeSpec) -> Mapping[str, bytes | Path]:
         assert spec.cells is not None
-        kept = self.store.get(spec.cells)
-        cells = prediction.cells_from_files({name: kept.read(name) for name in kept.manifest.files})
         files: dict[str, bytes | Path] = {}
         for step, model, codec in self._measured(spec):
             if model is not None:
+                cells = self._cells(spec.cells, codec)
                 shot = prediction.snapshot(Subject(model=model, codec=codec), cells)
                 files |= {step_file(step, name): data for name, data in prediction.to_files(shot).items()}
         files["about.json"] = canonical_json({"steps": list(spec.steps or (0,))}).encode()

@@ -158,7 +158,8 @@ def _frame(
 
     names = [state.name for state in states]
     censored = ~(present[pairs.i] & present[pairs.j])
-    dropped = hidden[pairs.i, pairs.j] & ~censored
+    # A state that gives a token less than 1e-308 has an infinite divergence in float64: no number to average.
+    dropped = (hidden[pairs.i, pairs.j] | ~np.isfinite(values)) & ~censored
     status = np.where(censored, Status.CENSORED.value, np.where(dropped, Status.UNSCORED.value, Status.OK.value))
     frame = pd.DataFrame(
         {

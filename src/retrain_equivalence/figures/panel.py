@@ -77,9 +77,13 @@ def line_panel(
             data.loc[~(data[bound] > 0), bound] = float("nan")
     data = pd.concat([thinned(part, WIDTH) for _, part in data.groupby("series", sort=True)] or [data])
     data["order"] = range(len(data))
-    domain = list(y_domain) if y_domain else None
+    domain = list(y_domain) if y_domain else []
     names = list(by_name)
-    scale: Any = alt.Scale(type="log" if log else "linear", zero=False, nice=not domain, clamp=bool(domain))
+    is_outside = bool(domain) and any(
+        (data[name] < domain[0]).any() or (data[name] > domain[1]).any()
+        for name in {"y", "low", "high"} & set(data.columns)
+    )
+    scale: Any = alt.Scale(type="log" if log else "linear", zero=False, nice=not domain)
     if domain:
         scale.domain = domain
     y_format: Any = alt.Axis(title=shown(y_title), format="~g", tickCount=5)
@@ -100,14 +104,14 @@ def line_panel(
         if len(between):
             layers.append(
                 alt.Chart(between)
-                .mark_area(opacity=0.14, clip=True)
+                .mark_area(opacity=0.14, clip=is_outside)
                 .encode(x=x, y=alt.Y("low:Q", scale=scale, axis=y_format), y2="high:Q", color=colour)
             )
     base = alt.Chart(data)
     order = alt.Order("order:Q")
     width = 2 if len(names) <= MOST_BANDS else 1.2
     layers.append(
-        base.mark_line(clip=True, strokeWidth=width, invalid="break-paths-show-path-domains").encode(
+        base.mark_line(clip=is_outside, strokeWidth=width, invalid="break-paths-show-path-domains").encode(
             x=x, y=y, color=colour, strokeDash=dash, order=order, detail="series:N"
         )
     )

@@ -44,9 +44,8 @@ def position_panel(
     if y_domain:
         scale.domain = list(y_domain)
     axis = alt.Axis(title=shown(y_title))
-    x = alt.X(
-        "tick:N", sort=ticks, scale=alt.Scale(domain=ticks), axis=alt.Axis(title=x_title, labelAngle=0, ticks=False)
-    )
+    x_axis = alt.Axis(title=x_title, labelAngle=0, ticks=False, labelOverlap="greedy")
+    x = alt.X("tick:N", sort=ticks, scale=alt.Scale(domain=ticks), axis=x_axis)
     y = alt.Y("y:Q", scale=scale, axis=axis)
     colour = alt.Color("series:N", scale=alt.Scale(domain=names, range=[s.colour for s in series]), legend=None)
     shape = alt.Shape("series:N", scale=alt.Scale(domain=names, range=[s.shape for s in series]), legend=None)

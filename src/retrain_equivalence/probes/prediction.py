@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.core.identity import Digest, canonical_json, digest_of_bytes
 from retrain_equivalence.probes.scoring import Size, batches, encode_answer
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from retrain_equivalence.data.example import Example
-    from retrain_equivalence.models.codec import Encoded
+    from retrain_equivalence.models.codec import Codec, Encoded
     from retrain_equivalence.probes.base import Subject
     from retrain_equivalence.recipes.probe import PredictionProbe
 
@@ -78,7 +79,9 @@ class Cells:
     @property
     def digest(self) -> Digest:
         """SHA-256 of texts, positions and cells: only snapshots of equal cells may be compared."""
-        return digest_of_bytes(b"\0".join(data for _, data in sorted(cells_to_files(self).items())))
+        listed = b"" if self.listed_PL is None else np.ascontiguousarray(self.listed_PL).tobytes()
+        asked = canonical_json({"vocabulary_size": self.vocabulary_size, "texts": self.texts}).encode()
+        return digest_of_bytes(asked + b"\0" + listed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,27 @@ def spread(n_targets: int, positions: int) -> tuple[int, ...]:
     return tuple(place * n_targets // count for place in range(count))
 
 
+def scored_texts(
+    codec: Codec, sets: Mapping[str, Sequence[Example]], recipe: PredictionProbe, *, max_length: int | None = None
+) -> tuple[ScoredText, ...]:
+    """Return the texts and the positions in them that are scored: a function of the rows, never stored.
+
+    Args:
+        codec: the study's.
+        sets: set name -> texts.
+        recipe: how many positions per item.
+        max_length: longer texts are cut here, as they are in training; null takes them whole.
+    """
+    texts = []
+    for set_name, examples in sets.items():
+        for example in examples:
+            row = encode_answer(codec, example, max_length)
+            targets = tuple(row.n_prompt + place for place in spread(len(row.ids) - row.n_prompt, recipe.positions))
+            ids = tuple(row.ids[: targets[-1] + 1])
+            texts.append(ScoredText(set_name=set_name, item=example.id, ids=ids, targets=targets))
+    return tuple(texts)
+
+
 def choose_cells(
     subject: Subject,
     sets: Mapping[str, Sequence[Example]],
@@ -157,15 +181,8 @@ def choose_cells(
     Raises:
         ValueError: if `recipe.cells` is below 3 and the vocabulary larger: a top token, the label and the rest.
     """
-    texts = []
-    for set_name, examples in sets.items():
-        for example in examples:
-            row = encode_answer(subject.codec, example, max_length)
-            targets = tuple(row.n_prompt + place for place in spread(len(row.ids) - row.n_prompt, recipe.positions))
-            texts.append(
-                ScoredText(set_name=set_name, item=example.id, ids=tuple(row.ids[: targets[-1] + 1]), targets=targets)
-            )
-    cells = Cells(texts=tuple(texts), vocabulary_size=int(subject.model.config.vocab_size), listed_PL=None)
+    texts = scored_texts(subject.codec, sets, recipe, max_length=max_length)
+    cells = Cells(texts=texts, vocabulary_size=int(subject.model.config.vocab_size), listed_PL=None)
     if cells.vocabulary_size <= recipe.cells:
         return cells
     if recipe.cells < 3:
@@ -259,29 +276,35 @@ def _mask(like_BT: torch.Tensor, texts: Sequence[ScoredText]) -> torch.Tensor:
 
 
 def cells_to_files(cells: Cells) -> dict[str, bytes]:
-    """Return `cells.json` and, for lumped vocabularies, `cells.safetensors`; equal cells give equal bytes."""
+    """Return `cells.json` and, for lumped vocabularies, `cells.safetensors`; equal cells give equal bytes.
+
+    The texts are not among them: their token ids decode to rows, and rows of sensitive sets are never written.
+    """
     from safetensors.numpy import save
 
-    about = {"vocabulary_size": cells.vocabulary_size, "texts": cells.texts, "lumped": cells.lumped}
+    about = {"vocabulary_size": cells.vocabulary_size, "digest": cells.digest, "lumped": cells.lumped}
     files = {"cells.json": canonical_json(about).encode()}
     if cells.listed_PL is not None:
         files["cells.safetensors"] = save({"listed": np.ascontiguousarray(cells.listed_PL)})
     return files
 
 
-def cells_from_files(files: Mapping[str, bytes]) -> Cells:
-    """Read what `cells_to_files` wrote."""
+def cells_from_files(files: Mapping[str, bytes], texts: tuple[ScoredText, ...]) -> Cells:
+    """Read what `cells_to_files` wrote, and put the texts back.
+
+    Raises:
+        InputError: E-DATA-92 if the texts are not those that the cells were chosen for.
+    """
     import json
 
     from safetensors.numpy import load
 
     about = json.loads(files["cells.json"])
-    texts = tuple(
-        ScoredText(set_name=t["set_name"], item=t["item"], ids=tuple(t["ids"]), targets=tuple(t["targets"]))
-        for t in about["texts"]
-    )
     listed = load(files["cells.safetensors"])["listed"] if about["lumped"] else None
-    return Cells(texts=texts, vocabulary_size=about["vocabulary_size"], listed_PL=listed)
+    cells = Cells(texts=texts, vocabulary_size=about["vocabulary_size"], listed_PL=listed)
+    if cells.digest != about["digest"]:
+        raise InputError.of("E-DATA-92", "cells.json", "the scored texts are not those of the plan", "run again")
+    return cells
 
 
 def to_files(taken: Snapshot) -> dict[str, bytes]:

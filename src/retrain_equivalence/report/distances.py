@@ -7,12 +7,20 @@ import pandas as pd
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.forest import LOOKS, forest_panel
-from retrain_equivalence.figures.legend import MARGIN_LINE, RETRAIN_BAND, Entry, of_series
+from retrain_equivalence.figures.legend import MARGIN_LINE, RETRAIN_BAND, Entry
 from retrain_equivalence.figures.palette import ORACLE
-from retrain_equivalence.figures.panel import Band, common_domain, line_panel
+from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
-from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns
-from retrain_equivalence.report.words import MEASURES, PRIMARY_MEASURE, interval, number, test_set, upper_first
+from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns, one_band, spanning
+from retrain_equivalence.report.words import (
+    MEASURES,
+    MOST_LOOKS,
+    PRIMARY_MEASURE,
+    interval,
+    number,
+    test_set,
+    upper_first,
+)
 
 
 def measure_words(name: str) -> str:
@@ -62,18 +70,19 @@ def _by_step(material: Material, records: list[Record], at: int) -> Figure:
     domain = common_domain(
         [r[k] for r in records for k in ("mean", "low", "high", "band_mean", "band_low", "band_high")]
     )
-    series = [entry.series for entry in material.names.values()]
+    series = material.series
     panels: list[str] = []
     for unlearning in material.unlearnings(records):
         own = [r for r in records if r["unlearning"] == unlearning]
-        levels = {r["oracle"]: Band(value=r["band_mean"], low=r["band_low"], high=r["band_high"]) for r in own
-                  if r["band_mean"] is not None}  # fmt: skip
+        levels = {
+            r["oracle"]: (r["band_mean"], r["band_low"], r["band_high"]) for r in own if r["band_mean"] is not None
+        }
         frame = pd.DataFrame(
             {"series": r["history"], "x": r["step"], "y": r["mean"], "low": r["low"], "high": r["high"]} for r in own
         ).astype({"y": float, "low": float, "high": float})
         chart = line_panel(
             frame, series, title=unlearning, x_title="unlearning steps", y_title=unit, y_domain=domain,
-            bands=list(levels.values())[:1] if len(levels) == 1 else list(levels.values()),
+            bands=one_band(list(levels.values())),
         )  # fmt: skip
         last = [r for r in own if r["last"]]
         label = f"{measure} to the oracle on {where}, by step of {unlearning}; last step: " + "; ".join(
@@ -82,13 +91,13 @@ def _by_step(material: Material, records: list[Record], at: int) -> Figure:
         panels.append(to_svg(chart, name=f"distance-{at}-{len(panels)}", label=label))
     what = (
         f"Mean {measure} ({unit}) between an unlearned model and the oracles of other replicates, on {where}, by "
-        "unlearning step; grey: the same distance between two oracles"
+        "unlearning step; grey: the same distance between two oracles" + spanning(len({r["oracle"] for r in records}))
     )
     return Figure(
         name=f"distance-{at}",
         title=f"Distance on {where}",
         panels=tuple(panels),
-        legend=of_series(series, [RETRAIN_BAND]),
+        legend=material.legend([RETRAIN_BAND]),
         caption=material.caption(what, [r["n"] for r in records], JACKKNIFE),
         table=Table.of(
             f"{upper_first(measure)} to the oracle on {where}",
@@ -127,6 +136,16 @@ def _verdicts(findings: list[Finding]) -> dict[tuple[str, str, str], Finding]:
     return {(f.test_set, f.unlearning, f.history): f for f in findings}
 
 
+def _farthest_by_position(records: list[Record]) -> list[Record]:
+    found: dict[tuple[str, int | None], Record] = {}
+    for r in records:
+        place = (r["unlearning"], r["position"])
+        if place not in found or r["ratio"] > found[place]["ratio"]:
+            found[place] = r
+    return sorted(found.values(), key=lambda r: (list(dict.fromkeys(k[0] for k in found)).index(r["unlearning"]),
+                                                 r["position"] or 0))  # fmt: skip
+
+
 def _forest(material: Material, records: list[Record]) -> Figure | None:
     last = [r for r in records if r["last"] and r["ratio"] is not None]
     if not last:
@@ -137,10 +156,14 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
     margins = sorted({f.margin for f in asked if f.margin is not None})
     bounds = [r[k] for r in last for k in ("ratio", "ratio_low", "ratio_high")]
     domain = common_domain([*bounds, *margins, 1.0], log=True)
+    is_many = len(material.names) > MOST_LOOKS
     panels: list[str] = []
     for name in in_test_set_order(last):
+        # With many histories a row for each would be a wall; the table behind the figure has them all.
         rank = {unlearning: i for i, unlearning in enumerate(material.unlearnings(last))}
         own = sorted((r for r in last if r["test_set"] == name), key=lambda r: rank[r["unlearning"]])
+        if is_many:
+            own = _farthest_by_position(own)
         rows = []
         for r in own:
             finding = judged.get((name, r["unlearning"], r["history"]))
@@ -171,7 +194,8 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
         legend=(*marks, one, *([MARGIN_LINE] if margins else [])),
         caption=material.caption(
             f"{upper_first(measure)} to the oracle at the last step, as a multiple of the distance between two "
-            "retrained models (no unit, log axis)",
+            "retrained models (no unit, log axis)"
+            + (f"; of {len(material.names)} histories the farthest of each position is drawn" if is_many else ""),
             [r["n"] for r in last],
             JACKKNIFE,
         ),

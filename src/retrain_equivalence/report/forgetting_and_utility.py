@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
-from retrain_equivalence.figures.legend import Entry, of_series
+from retrain_equivalence.figures.legend import Entry
 from retrain_equivalence.figures.palette import INK
 from retrain_equivalence.figures.panel import common_domain
 from retrain_equivalence.figures.trade_off import Target, plane_panel
@@ -49,7 +49,7 @@ def _targets(material: Material, forget: str, utility: str) -> list[Target]:
 def _figure(material: Material, records: list[Record], at: int) -> Figure:
     first = records[0]
     forget, utility = first["forget_probe"], first["utility_probe"]
-    series = [entry.series for entry in material.names.values()]
+    series = material.series
     targets = _targets(material, forget, utility)
     reach_x = [v for t in targets for v in (t.x, t.x_low, t.x_high)]
     reach_y = [v for t in targets for v in (t.y, t.y_low, t.y_high)]
@@ -77,7 +77,7 @@ def _figure(material: Material, records: list[Record], at: int) -> Figure:
         name=f"utility-{at}",
         title=f"{upper_first(probe(utility))}, against {_axis(forget)}",
         panels=tuple(panels),
-        legend=of_series(series, extra if targets else extra[:1]),
+        legend=material.legend(extra if targets else extra[:1]),
         caption=material.caption(
             f"{upper_first(probe(utility))} ({first['utility_unit']}) against {probe(forget)} "
             f"({first['forget_unit']}), means over items and replicates at the saved steps",

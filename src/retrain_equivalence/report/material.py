@@ -10,9 +10,12 @@ from pathlib import PurePath
 from typing import Any
 
 from retrain_equivalence.equivalence.finding import Finding
+from retrain_equivalence.figures.legend import Entry, of_series
+from retrain_equivalence.figures.palette import Series
+from retrain_equivalence.figures.panel import Band
 from retrain_equivalence.recipes.model import GgufModel
 from retrain_equivalence.report.elements import Column, Record
-from retrain_equivalence.report.words import Named, interval, named, number, replicates
+from retrain_equivalence.report.words import Named, interval, legend_of, named, number, replicates
 from retrain_equivalence.study.study import Study
 
 INTERVAL = "95 % t interval over replicates"
@@ -35,6 +38,15 @@ class Material:
     def names(self) -> dict[str, Named]:
         """The unlearned histories with their short names and looks, by `History.name`, in declared order."""
         return named(self.study.all_histories())
+
+    @property
+    def series(self) -> list[Series]:
+        """One line per history."""
+        return [entry.series for entry in self.names.values()]
+
+    def legend(self, extra: Iterable[Entry] = ()) -> tuple[Entry, ...]:
+        """The legend of `series`, followed by further entries."""
+        return of_series(legend_of(self.names), extra)
 
     @cached_property
     def model_note(self) -> str:
@@ -74,6 +86,26 @@ def mean_columns(what: str = "mean", keys: tuple[str, str, str] = ("mean", "low"
 def column(head: str, key: str, words: Callable[[Any], str] = str, *, numeric: bool = False) -> Column:
     """Return a column that shows one field of a record."""
     return Column(head=head, text=lambda r: words(r[key]), numeric=numeric)
+
+
+def one_band(levels: Sequence[tuple[float, float | None, float | None]]) -> tuple[Band, ...]:
+    """Return the level of one oracle, or one band that spans those of several oracle orders; nothing for none.
+
+    Args:
+        levels: mean, lower and upper bound of each.
+    """
+    if not levels:
+        return ()
+    ends = [end for _, low, high in levels for end in (low, high) if end is not None]
+    mean = sum(value for value, _, _ in levels) / len(levels)
+    if len(levels) > 1:
+        ends += [value for value, _, _ in levels]
+    return (Band(value=mean, low=min(ends, default=None), high=max(ends, default=None)),)
+
+
+def spanning(n: int) -> str:
+    """Return what a caption adds where one band stands for several oracles."""
+    return f"; the grey band spans {n} oracle orders" if n > 1 else ""
 
 
 def is_end(record: Record) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
-from retrain_equivalence.figures.legend import Entry, of_series
+from retrain_equivalence.figures.legend import Entry
 from retrain_equivalence.figures.palette import INK, SERIES, Series
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.figures.recency import PARTS, parts_panel, position_panel
@@ -47,8 +47,7 @@ def recency(material: Material) -> Section:
 
 
 def _by_position(material: Material, records: list[Record], level: str) -> Figure:
-    series = [entry.series for entry in material.names.values()]
-    ticks = [_ticked(material, name) for name in material.names]
+    ticks = [_ticked(material, name) for name in sorted(material.names, key=lambda n: _place(material, n))]
     domain = common_domain([r[k] for r in records for k in ("mean", "low", "high")])
     panels: list[str] = []
     for unlearning in material.unlearnings(records):
@@ -58,7 +57,7 @@ def _by_position(material: Material, records: list[Record], level: str) -> Figur
               "whole": not (r["not_reached"] or r["censored"]),} for r in own
         ).astype({"y": float, "low": float, "high": float})  # fmt: skip
         chart = position_panel(frame, ticks, title=unlearning, y_title="steps", y_domain=domain,
-                               x_title="history (position of the forget stage)")  # fmt: skip
+                               x_title="history, by position of the forget stage")  # fmt: skip
         label = f"Steps of {unlearning} to {LEVELS.get(level, level)}: " + "; ".join(
             f"{material.short(r['history'])} {number(r['mean'])}" for r in own
         )
@@ -67,7 +66,7 @@ def _by_position(material: Material, records: list[Record], level: str) -> Figur
         name=f"recency-{level}",
         title=f"Steps to {LEVELS.get(level, level)}",
         panels=tuple(panels),
-        legend=(*(replace(entry, mark="point") for entry in of_series(series)), PARTLY),
+        legend=(*(replace(entry, mark="point") for entry in material.legend()), PARTLY),
         caption=material.caption(
             "Restricted mean of the unlearning steps until the loss on the forget items reaches "
             f"{LEVELS.get(level, level)}",
@@ -89,6 +88,11 @@ def _by_position(material: Material, records: list[Record], level: str) -> Figur
             records,
         ),
     )
+
+
+def _place(material: Material, name: str) -> int:
+    """Histories stand by the position of the forget stage; placebos, which have none, come last."""
+    return material.names[name].history.position() or len(material.study.stages) + 1
 
 
 def _ticked(material: Material, name: str) -> Series:
@@ -161,7 +165,7 @@ def _undefined(material: Material, records: list[Record]) -> Table:
 
 
 def _phase(material: Material, records: list[Record]) -> Figure:
-    series = [entry.series for entry in material.names.values()]
+    series = material.series
     unlearnings = material.unlearnings(records)
     panels: list[str] = []
     for unlearning in unlearnings:
@@ -183,7 +187,7 @@ def _phase(material: Material, records: list[Record]) -> Figure:
         name="phase",
         title="Phase portrait",
         panels=tuple(panels),
-        legend=of_series(series),
+        legend=material.legend(),
         caption=material.caption(
             "Change of the loss on the forget items per step (nats/token per step) against that loss (nats/token), "
             "mean over replicates; lines that lie on one another mean that the speed depends on the loss alone, not "

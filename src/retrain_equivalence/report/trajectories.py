@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
-from retrain_equivalence.figures.legend import ORACLE_LEVEL, of_series
-from retrain_equivalence.figures.panel import Band, common_domain, line_panel
+from retrain_equivalence.figures.legend import ORACLE_LEVEL
+from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.elements import Figure, Section, Table
-from retrain_equivalence.report.material import Material, column, mean_columns
+from retrain_equivalence.report.material import Material, column, mean_columns, one_band, spanning
 from retrain_equivalence.report.words import number, probe, upper_first
 
 
@@ -37,9 +37,10 @@ def _figure(material: Material, name: str, at: int) -> Figure:
     lines = [r for r in records if r["kind"] == "history"]
     oracles = [r for r in records if r["kind"] == "oracle"]
     unit = lines[0]["unit"] or "no unit"
-    bands = [Band(value=r["mean"], low=r["low"], high=r["high"]) for r in oracles if r["mean"] is not None]
+    levels = [(r["mean"], r["low"], r["high"]) for r in oracles if r["mean"] is not None]
+    bands = one_band(levels)
     domain = common_domain([r[key] for r in records for key in ("mean", "low", "high")])
-    series = [entry.series for entry in material.names.values()]
+    series = material.series
     panels: list[str] = []
     for unlearning in material.unlearnings(lines):
         own = [r for r in lines if r["unlearning"] == unlearning]
@@ -54,13 +55,14 @@ def _figure(material: Material, name: str, at: int) -> Figure:
     saved = {(u.name, step) for u in material.study.unlearnings for step in (0, *u.steps)}
     censored = sum(1 for r in lines if r["censored"])
     what = f"{upper_first(probe(name))} by unlearning step, in {unit}; a point is the mean over items and replicates"
+    what += spanning(len(levels))
     if censored:
         what += "; a line ends or thins where runs were no longer finite (the table counts them)"
     return Figure(
         name=f"trajectory-{at}",
         title=upper_first(probe(name)),
         panels=tuple(panels),
-        legend=of_series(series, [ORACLE_LEVEL] if bands else []),
+        legend=material.legend([ORACLE_LEVEL] if bands else []),
         caption=material.caption(what, [r["n"] for r in lines]),
         table=Table.of(
             f"{upper_first(probe(name))}, in {unit}, before unlearning and at the saved steps",

@@ -198,7 +198,9 @@ def _statement(material: Material, group: Sequence[Finding]) -> Statement:
 
 
 def _sentence(text: str) -> str:
-    return upper_first(text) + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
+    # `n = 3` is a symbol and keeps its case.
+    start = text if text.startswith("n =") else upper_first(text)
+    return start + ("" if text.endswith((".", "!", "?")) else ".") if text else ""
 
 
 def _matrices(material: Material, groups: dict[tuple[str, ...], list[Finding]]) -> tuple[Matrix, ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from retrain_equivalence.figures.palette import Series, series_of
 from retrain_equivalence.histories.history import History, Role
 
+MOST_LOOKS = 8
+"""Beyond this many histories no eye tells them apart: they are then drawn in the looks of their position."""
 NOTHING = "–"
 """What a cell shows where there is no number."""
 
@@ -148,14 +151,9 @@ class Named:
     """The stages in order, as printed."""
     series: Series
 
-    @property
-    def label(self) -> str:
-        """Short name and order."""
-        return f"{self.short}: {self.order}" if len(self.order) <= 60 else self.short
-
 
 def named(histories: Sequence[History]) -> dict[str, Named]:
-    """Give every history a short name and looks of its own; the result is keyed by `History.name`, in order."""
+    """Give every history a short name and looks; the result is keyed by `History.name`, in order."""
     positions: dict[tuple[int | None, bool], set[str]] = {}
     for history in histories:
         orders = positions.setdefault((_place(history), history.position() is None), set())
@@ -165,18 +163,40 @@ def named(histories: Sequence[History]) -> dict[str, Named]:
     for i, history in enumerate(histories, start=1):
         short = f"{'placebo ' if history.position() is None else 'p'}{_place(history)}" if telling else f"H{i}"
         shorts.append(f"{short}~{history.shuffle}" if history.shuffle and telling else short)
-    looks = series_of([(h.name, s) for h, s in zip(histories, shorts, strict=True)])
+    looks = _looks(histories, shorts)
     found: dict[str, Named] = {}
     for history, short, series in zip(histories, shorts, looks, strict=True):
         order = " › ".join(stage.name for stage in history.stages) or "base model"
         if history.shuffle:
             order += f" (sample order {history.shuffle})"
         label = f"{short}: {order}" if len(order) <= 60 else short
-        found[history.name] = Named(
-            history=history, short=short, order=order,
-            series=Series(name=series.name, label=label, colour=series.colour, dash=series.dash, shape=series.shape),
-        )  # fmt: skip
+        found[history.name] = Named(history=history, short=short, order=order, series=replace(series, label=label))
     return found
+
+
+def _looks(histories: Sequence[History], shorts: Sequence[str]) -> list[Series]:
+    """Give each history looks of its own or, where there are too many, the looks of its position."""
+    if len(histories) <= MOST_LOOKS:
+        return list(series_of([(h.name, short) for h, short in zip(histories, shorts, strict=True)]))
+    places = sorted({_position_words(history) for history in histories})
+    by_place = dict(zip(places, series_of([(place, place) for place in places]), strict=True))
+    return [replace(by_place[_position_words(history)], name=history.name) for history in histories]
+
+
+def _position_words(history: History) -> str:
+    return f"{'placebo' if history.position() is None else 'forget'} stage at position {_place(history) or '–'}"
+
+
+def legend_of(names: Mapping[str, Named]) -> list[Series]:
+    """Return one series per line of a legend: each history, or each position where histories share looks by it."""
+    if len(names) <= MOST_LOOKS:
+        return [entry.series for entry in names.values()]
+    places = {_position_words(entry.history): entry.series for entry in names.values()}
+    sizes = Counter(_position_words(entry.history) for entry in names.values())
+    return [
+        replace(places[place], label=f"{place} ({counted(sizes[place], 'history', 'histories')})")
+        for place in sorted(places)
+    ]
 
 
 def _place(history: History) -> int | None:
