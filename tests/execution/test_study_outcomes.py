@@ -51,18 +51,19 @@ def test_divergence_while_unlearning_is_a_result(diverged: tuple[Path, subproces
             about = json.loads(store.get(task.key).read("about.json"))
             outcomes[task.label] = (about["outcome"], about["finite_steps"])
     ascents = {label: found for label, found in outcomes.items() if " ga " in label}
-    assert {outcome for outcome, _ in ascents.values()} == {"diverged"}, "this rate is meant to be too high"
-    for label, (_, finite) in ascents.items():
+    assert "diverged" in {outcome for outcome, _ in ascents.values()}, "this rate is meant to be too high"
+    for label, (outcome, finite) in ascents.items():
+        assert (outcome == "diverged") == (finite < 12)
         history, replicate = label.split()[1], int(label.rpartition(" r")[2])
         own = frame[(frame.history == history) & (frame.replicate == replicate) & (frame.unlearning == "ga")]
         losses = own[own.probe == "forget_loss"]
         assert sorted(set(losses.step)) == list(range(1, 13)), "every step has its rows"
         assert set(losses[losses.step <= finite].status) == {"ok"}
-        assert set(losses[losses.step > finite].status) == {"censored"}
-        at_end = own[own.step == 12]
-        assert set(at_end.status) == {"censored"}
-        # Every measure has its censored row, under its own name: an absent row would look like a probe never asked for.
-        assert set(at_end.probe) == set(own[own.step == 1].probe) | set(at_end.probe)
+        if outcome == "diverged":
+            at_end = own[own.step == 12]
+            assert set(losses[losses.step > finite].status) == set(at_end.status) == {"censored"}
+            # Every measure has its censored row under its own name: an absent one would look like a probe never asked for.
+            assert set(at_end.probe) >= set(own[own.step == 1].probe)
 
 
 def test_a_censored_row_has_no_value_and_an_ok_row_a_finite_one(
@@ -72,7 +73,7 @@ def test_a_censored_row_has_no_value_and_an_ok_row_a_finite_one(
     ok = frame.status == "ok"
     assert np.isfinite(frame.value[ok]).all()
     assert frame.value[~ok].isna().all()
-    assert set(frame.status) == {"ok", "censored", "unscored"} or set(frame.status) == {"ok", "censored"}
+    assert {"ok", "censored"} <= set(frame.status) <= {"ok", "censored", "unscored"}
 
 
 def test_a_diverged_study_is_reported(diverged: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
@@ -130,8 +131,14 @@ def test_rows_that_only_the_tokenizer_refuses_stop_the_run_before_any_training(t
         small_study.run_small(tmp_path, "training.max_length=60")
     assert len(caught.value.problems) > 1, "all rows at once"
     assert len(set(caught.value.problems)) == len(caught.value.problems)
-    assert {m.kind for m in LocalStore(tmp_path / "store").manifests()} <= {"base", "dataset", "cells", "probe"}
+    assert {m.kind for m in LocalStore(tmp_path / "store").manifests()} == {"dataset"}
     assert not (tmp_path / "out").exists()
+
+
+def test_a_base_of_an_earlier_study_does_not_let_such_rows_pass(tmp_path: Path) -> None:
+    small_study.run_small(tmp_path, *small_study.BARE)
+    with pytest.raises(AssertionError, match="E-DATA-17"):
+        small_study.run_small(tmp_path, *small_study.BARE, "stages.safety.max_length=60", name="other")
 
 
 def test_dropped_and_cut_rows_train(tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ def assemble(plan: Plan, store: Store) -> pd.DataFrame:
 def _named(frame: pd.DataFrame, measurement: Measurement) -> pd.DataFrame:
     state = measurement.state
     return frame.assign(
+        step=state.step or frame["step"],
         history=state.history,
         replicate=state.replicate,
         unlearning=state.unlearning,

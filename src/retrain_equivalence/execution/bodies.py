@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_equivalence.core.errors import InputError, Problem, raise_all
-from retrain_equivalence.core.identity import Digest, Key, canonical_json
+from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.identity import Digest, Key, canonical_json, digest_of_bytes
 from retrain_equivalence.execution.distances import distance_values
 from retrain_equivalence.execution.plan import Plan, Planned
 from retrain_equivalence.execution.signals import Interrupted, StopFlag
@@ -82,8 +82,6 @@ class Bodies:
     offline: bool
     _checkpoints: Checkpoints | None = None
     """Those of the task at hand."""
-    _checked: set[tuple[Key, int, str]] = field(default_factory=set)
-    """Data sets whose rows are known to fit."""
     _kept_cells: dict[Key, prediction.Cells] = field(default_factory=dict)
     _saved_at: float = field(default_factory=time.monotonic)
 
@@ -147,7 +145,11 @@ class Bodies:
                 else:
                     place.symlink_to(data.resolve())
             model, codec = load_base(Path(name), spec.model)
-        self._check_rows(codec)
+        # Before pretraining, which may take long: a row that cannot be encoded is refused here.
+        tokenizer = files["tokenizer.json"]
+        self.states.encode_all(
+            Key(digest_of_bytes(tokenizer if isinstance(tokenizer, bytes) else tokenizer.read_bytes())), codec
+        )
         if spec.pretraining_data is None:
             return files, {}
         assert isinstance(spec.model, TinyModel)
@@ -158,27 +160,6 @@ class Bodies:
                 max_length=training.max_length, on_long="truncate")) is not None]  # fmt: skip
         log, made = self._train(planned.task.key, model, codec, rows, NLL, training, spec.order_seed)
         return {**files, FULL: to_safetensors(weights_of(model)), "log.json": log}, made
-
-    def _check_rows(self, codec: Codec) -> None:
-        """Encode every row of every stage as soon as there is a tokenizer: a bad one is refused before training."""
-        problems: list[Problem] = []
-        for planned in self.plan.planned.values():
-            match planned.spec:
-                case StageSpec(data=data, training=training, on_long=on_long):
-                    wanted = (data, training.max_length, on_long)
-                case UnlearnSpec(data=data, training=training, on_long=on_long):
-                    wanted = (data, training.max_length, on_long)
-                case _:
-                    continue
-            if wanted in self._checked:
-                continue
-            self._checked.add(wanted)
-            for row in self.states.datasets[data].train:
-                try:
-                    codec.encode(row.prompt, row.response, id=row.id, max_length=wanted[1], on_long=on_long)
-                except InputError as error:
-                    problems += error.problems
-        raise_all(InputError, problems)
 
     def given(self, spec: GivenSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Take a foreign checkpoint's weights onto the base's architecture; names and shapes must agree."""

@@ -61,7 +61,7 @@ class Measurement:
 
     task: Key
     state: StateName
-    """For an unlearning run, step 0 here and the steps in the task's own rows."""
+    """For an unlearning run, step 0 here and the steps in the task's own rows; a given state names its own step."""
     probe: str
     checkpoint: Key
 
@@ -181,8 +181,11 @@ class _Planner:
         """Plan a history's trainings; return (state, base)."""
         base = state = self._base(replicate)
         tuning = self.study.model.tuning
+        taken = self._taken(history, replicate)
         for index, prefix in enumerate(history.prefixes()):
-            if given := self._given(prefix, replicate, ""):
+            if index + 1 < taken:
+                continue
+            if index + 1 == taken and (given := self._given(prefix, replicate, "")):
                 state = self._take(given, base)
                 continue
             stage = prefix.stages[-1]
@@ -222,6 +225,11 @@ class _Planner:
                 return given, source
         return None
 
+    def _taken(self, history: History, replicate: int) -> int:
+        """How many leading stages a given checkpoint stands for: what comes before it is not trained here."""
+        lengths = (len(p.stages) for p in history.prefixes() if self._given(p, replicate, "") is not None)
+        return max(lengths, default=0)
+
     def _take(self, given: tuple[Given, str], base: Key) -> Key:
         spec = GivenSpec(path=given[0].path, base=base)
         named = name_task("given", {"source": given[1]}, (base,), self.environment)
@@ -239,6 +247,7 @@ class _Planner:
                     end, base = trained[history.name, replicate]
                     if given := self._given(history, replicate, unlearning.name):
                         key = self._take(given, base)
+                        self._measure_run(history, replicate, unlearning, key, base, last=unlearning.steps[-1])
                     else:
                         key = self._unlearn(history, replicate, unlearning, end, base)
                         self._measure_run(history, replicate, unlearning, key, base)
@@ -293,7 +302,8 @@ class _Planner:
         done: set[tuple[str, int]] = set()
         for (full, replicate), (end, base) in trained.items():
             history = self._history(full)
-            for node in (History(stages=()), *history.prefixes()):
+            taken = self._taken(history, replicate)
+            for node in (History(stages=()), *history.prefixes()[max(taken - 1, 0) :]):
                 if (node.name, replicate) in done:
                     continue
                 done.add((node.name, replicate))
@@ -332,16 +342,19 @@ class _Planner:
     def _steps(self, unlearning: Unlearning, probe: AnyProbe) -> tuple[int, ...]:
         return tuple(s for s in unlearning.steps if s > 0 and (probe.at is None or s in probe.at))
 
-    def _measure_run(self, history: History, replicate: int, unlearning: Unlearning, run: Key, base: Key) -> None:
-        name = StateName(history=history.name, replicate=replicate, unlearning=unlearning.name)
+    def _measure_run(
+        self, history: History, replicate: int, unlearning: Unlearning, run: Key, base: Key, last: int = 0
+    ) -> None:
+        """Measure every saved step of a run; of a given checkpoint, which stands for step `last`, its only state."""
+        name = StateName(history=history.name, replicate=replicate, unlearning=unlearning.name, step=last)
         for probe in self._scalar_probes:
-            steps = self._steps(unlearning, probe)
+            steps = None if last else self._steps(unlearning, probe)
             stage = next(stage for stage in self.study.stages if stage.name == probe_stage(probe))
             spec = ProbeSpec(
                 state=run, base=base, steps=steps, probe=probe, data=self._keys[stage.name], items=probe.items,
                 max_length=stage.training.max_length,
             )  # fmt: skip
-            self._measure(spec, name, probe_name(probe), run, len(steps))
+            self._measure(spec, name, probe_name(probe), run, len(steps or (last,)))
 
     # -- predictions and distances -------------------------------------------------------------------------------
 

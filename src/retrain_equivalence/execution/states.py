@@ -103,10 +103,15 @@ class States:
         """
         tokenizer = self.tokenizer_of(base)
         if (data, tokenizer, max_length, on_long) not in self._encoded:
-            self._encode_all(tokenizer, codec)
+            self.encode_all(tokenizer, codec)
         return self._encoded[data, tokenizer, max_length, on_long]
 
-    def _encode_all(self, tokenizer: Key, codec: Codec) -> None:
+    def encode_all(self, tokenizer: Key, codec: Codec) -> None:
+        """Encode what every training of the plan will read.
+
+        Raises:
+            InputError: E-DATA-17 to 19 with the rows of all data sets.
+        """
         problems: dict[Problem, None] = {}
         for planned in self.plan.planned.values():
             spec = planned.spec
