@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import csv
+import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +16,7 @@ from planted import asks, distance_rows, frame, still, study, vectors
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.equivalence.compare import compare
 from retrain_equivalence.equivalence.finding import to_json
-from retrain_equivalence.equivalence.summary import cell, summary_csv
+from retrain_equivalence.equivalence.summary import MOST_OF_A_KIND, cell, summarised, summary_csv
 from retrain_equivalence.equivalence.tables import TABLES, report_tables
 from retrain_equivalence.records.state_name import StateName
 from retrain_equivalence.records.table import from_parquet, to_parquet
@@ -93,11 +96,29 @@ def test_no_place_is_reported_twice(table: pd.DataFrame) -> None:
     assert len(places) == len(set(places))
 
 
-def test_summary_has_a_line_a_finding_and_no_formula(table: pd.DataFrame) -> None:
+def test_the_summary_holds_what_was_declared_and_what_each_unlearning_did(table: pd.DataFrame) -> None:
     findings = compare(table, GIVEN)
-    lines = summary_csv(findings).splitlines()
-    assert len(lines) == 1 + len(findings)
+    chosen = summarised(findings)
+    declared = [f for f in findings if (f.verdict is not None or f.family) and f.alignment != "at_step"]
+    assert declared and all(f in chosen for f in declared)
+    assert not [f for f in chosen if f.alignment == "at_step" or f.contrast in ("natural_forgetting", "forget_level")]
+    ends = {(f.unlearning, f.history) for f in chosen if f.quantity == "history-oracle" and f.probe == "forget_loss"}
+    assert ends == {("ga", history.name) for history in GIVEN.all_histories()}
+    assert {f.quantity for f in chosen if f.contrast == "recency"} == {
+        "tau(oracle)", "total(oracle)", "head_start(oracle)", "speed(oracle)"
+    }  # fmt: skip
+    lines = list(csv.DictReader(io.StringIO(summary_csv(findings))))
+    assert [line["quantity"] for line in lines] == [f.quantity for f in chosen] and len(lines) < len(findings)
     assert summary_csv(reversed(findings)) == summary_csv(findings)
+
+
+def test_of_many_pairs_the_summary_lists_the_largest() -> None:
+    one = next(f for f in compare(frame(distance_rows(GIVEN, vectors(GIVEN, still(1.0), seed=1))), GIVEN)
+               if f.quantity == "G_ab" and f.alignment == "at_end")  # fmt: skip
+    pairs = [replace(one, other=f"h{i:03}", estimate=float(i % 50)) for i in range(276)]
+    chosen = summarised(pairs)
+    assert len(chosen) == MOST_OF_A_KIND
+    assert min(f.estimate for f in chosen) >= 47.0  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@a", "\ta", "\ra", " =1", "\u00a0=1", '"=1', "a\n=1", "'  @x"])

@@ -98,14 +98,14 @@ def of(findings: list[Finding], quantity: str, other: str) -> Finding:
 
 def test_planted_head_start_and_speed_are_found() -> None:
     start = dict(zip(NAMES, (1.5, 1.5, 1.0), strict=True))
-    speed = dict(zip(NAMES, (0.25, 0.25, 0.125), strict=True))
+    speed = dict(zip(NAMES, (0.25, 0.25, 0.2), strict=True))
     rows = losses(THREE, start, speed, noise=0.05)
     findings = compare(frame(rows), THREE)
-    # Last: (2-1)/.125 = 8 steps; earlier: (2-1.5)/.25 = 2 steps; head start (1.5-1)/.125 = 4 steps.
+    # Last: (2-1)/.2 = 5 steps; earlier: (2-1.5)/.25 = 2 steps; head start (1.5-1)/.2 = 2.5 steps.
     total = of(findings, "total(oracle)", "mean of earlier")
-    assert total.estimate == pytest.approx(6.0, abs=0.6)
-    assert of(findings, "head_start(oracle)", "position 1").estimate == pytest.approx(4.0, abs=0.6)
-    assert of(findings, "speed(oracle)", "position 2").estimate == pytest.approx(2.0, abs=0.6)
+    assert total.estimate == pytest.approx(3.0, abs=0.4)
+    assert of(findings, "head_start(oracle)", "position 1").estimate == pytest.approx(2.5, abs=0.4)
+    assert of(findings, "speed(oracle)", "position 2").estimate == pytest.approx(0.5, abs=0.4)
     assert total.p_method == "exact sign flip"
     assert total.p_value == 2**-5
     assert total.verdict == "EQUIVALENT"
@@ -123,6 +123,67 @@ def test_runs_that_do_not_get_there_count_with_the_horizon() -> None:
     times = recency.steps_to(recency.trajectory(case, NAMES[2], THREE.unlearnings[0]), 2.0)
     assert (times.reached, times.at_start, times.not_reached) == (0, 0, 6)
     assert times.steps_R.tolist() == [8.0] * 6
+
+
+def slow_last(n_slow: int, given: Study = THREE) -> list[dict[str, Any]]:
+    """The last position starts lower; its first `n_slow` replicates never get to the oracle's level."""
+    rows = losses(given, dict(zip(NAMES, (1.5, 1.5, 1.0), strict=True)), dict.fromkeys(NAMES, 0.25), noise=0.05)
+    for row in rows:
+        if row["history"] == NAMES[2] and row["replicate"] < n_slow:
+            row["value"] = min(row["value"], 1.7)
+    return rows
+
+
+def test_the_split_is_over_replicates_in_which_every_run_reached_the_level() -> None:
+    given = planted.with_(THREE, asks("recency", "forget_loss", value=2.5))
+    findings = compare(frame(slow_last(2)), given)
+    total = of(findings, "total(oracle)", "mean of earlier")
+    # Four replicates need 4 - 2 = 2 steps more; the two that never get there count with the horizon: 8 - 2.
+    assert (total.n, total.censored) == (6, 0)
+    assert total.estimate == pytest.approx((4 * 2 + 2 * 6) / 6, abs=0.3)
+    head_start, speed = (of(findings, f"{part}(oracle)", "mean of earlier") for part in ("head_start", "speed"))
+    assert (head_start.n, speed.n, head_start.censored, speed.censored) == (4, 4, 2, 2)
+    assert head_start.estimate == pytest.approx(2.0, abs=0.3)
+    assert speed.estimate == pytest.approx(0.0, abs=0.3)
+    assert "over the 4 of 6 replicates in which every run reached the level" in speed.reason
+    assert total.verdict == "INCONCLUSIVE" and "do not clear the margin" in total.reason
+
+
+def test_runs_that_never_get_there_forbid_equivalent() -> None:
+    for n_slow, verdict in ((0, "EQUIVALENT"), (2, "INCONCLUSIVE")):
+        total = of(compare(frame(slow_last(n_slow)), THREE), "total(oracle)", "mean of earlier")
+        assert total.verdict == verdict
+    assert "2 of 18 runs did not reach the level by step 8" in total.reason
+
+
+def test_a_level_that_no_run_reaches_leaves_everything_undefined() -> None:
+    rows = losses(THREE, dict.fromkeys(NAMES, 1.0), dict.fromkeys(NAMES, 0.01), noise=0.05)
+    found = [f for f in compare(frame(rows), THREE) if f.contrast == "recency" and "oracle" in f.quantity]
+    assert {f.quantity for f in found} == {"tau(oracle)", "total(oracle)", "head_start(oracle)", "speed(oracle)"}
+    for finding in found:
+        assert (finding.estimate, finding.low, finding.high) == (None, None, None)
+        assert finding.reason == "undefined: no run reached the level by step 8"
+        assert finding.verdict in (None, "INCONCLUSIVE")
+
+
+def test_a_run_past_the_level_at_the_start_has_reached_it_with_no_step() -> None:
+    start = dict(zip(NAMES, (2.5, 1.5, 1.0), strict=True))
+    findings = compare(frame(losses(THREE, start, dict.fromkeys(NAMES, 0.25))), THREE)
+    tau = next(f for f in findings if f.quantity == "tau(oracle)" and f.history == NAMES[0])
+    assert tau.estimate == 0.0 and "6 began past it" in tau.reason
+    total, head_start, speed = (of(findings, f"{p}(oracle)", "position 1") for p in ("total", "head_start", "speed"))
+    assert (total.estimate, head_start.estimate, speed.estimate) == (4.0, 4.0, 0.0)
+    assert "6 of 12 runs began past it" in total.reason and "6 of 12 runs began past it" in speed.reason
+
+
+def test_a_control_of_sample_order_is_not_one_more_last_position() -> None:
+    given = study(stages=("a", "b"), histories=("forget_at_each_position", "shuffle_only"), replicates=4)
+    names = [history.name for history in given.all_histories()]
+    assert names[-1].endswith("~1")
+    rows = losses(given, dict(zip(names, (1.5, 1.5, 1.0, 1.9), strict=True)), dict.fromkeys(names, 0.25))
+    case = Case(frame(rows), given)
+    assert recency.positions(case)[3] == [names[2]]
+    assert recency.parts(case, given.unlearnings[0], "oracle")[0].estimate.value == pytest.approx(2.0)
 
 
 def test_a_run_that_stops_being_finite_before_the_level_is_censored() -> None:

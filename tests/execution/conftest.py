@@ -11,9 +11,7 @@ from small_study import Finished
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     root = tmp_path_factory.mktemp("small")
     out = small_study.run_small(root)
-    plan, inputs = small_study.api.plan(
-        small_study.small(), small_study.api.Runtime(study_dir=small_study.FOLDER)
-    )
+    plan, inputs = small_study.api.plan(small_study.small(), small_study.api.Runtime(study_dir=small_study.FOLDER))
     return Finished(root=root, out=out, plan=plan, inputs=inputs)
 
 

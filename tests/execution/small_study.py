@@ -1,7 +1,7 @@
 """The small study of this folder, run in a few seconds; as a script, a victim of kills and a maker of golden numbers.
 
-    python small_study.py kill ROOT SEED KILLS     kill a run that often inside its tasks, then let it finish
-    python small_study.py golden                   print the golden trajectories of this version
+python small_study.py kill ROOT SEED KILLS     kill a run that often inside its tasks, then let it finish
+python small_study.py golden                   print the golden trajectories of this version
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ CHECKPOINT_SECONDS = 0.02
 BARE = ("probes=[]", "comparisons=[]", "replicates=1", "oracle_replicates=0")
 """Overrides that leave only trainings and the built-in losses."""
 
-SLOW = (*BARE, "histories=[[facts, sums, safety]]", "training.global_batch_size=4", "stages.sums.num_train_epochs=20",
-        "unlearnings.npo.max_steps=60", "unlearnings.npo.save_at=[0, 30, 60]", "unlearning_training.global_batch_size=4")  # fmt: skip
+SLOW = (
+    *BARE, "histories=[[facts, sums, safety]]", "training.global_batch_size=4", "stages.sums.num_train_epochs=20",
+    "unlearnings.npo.max_steps=60", "unlearnings.npo.save_at=[0, 30, 60]", "unlearning_training.global_batch_size=4",
+)  # fmt: skip
 """Overrides under which a stage and an unlearning take long enough to be interrupted inside."""
 
 LONG = ("train facts>sums r0", "unlearn facts>sums>safety npo r0")

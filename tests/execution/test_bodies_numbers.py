@@ -13,7 +13,9 @@ from retrain_equivalence.execution.keys import NUMERICS
 from retrain_equivalence.models.weights import from_safetensors
 from retrain_equivalence.store.local import LocalStore
 
-MEANT = "raise NUMERICS if this is meant, then: python tests/execution/small_study.py golden > tests/execution/golden.json"
+MEANT = (
+    "raise NUMERICS if this is meant, then: python tests/execution/small_study.py golden > tests/execution/golden.json"
+)
 
 
 def test_golden_trajectories(tmp_path: Path) -> None:

@@ -20,8 +20,10 @@ def table(finished: Finished) -> pd.DataFrame:
     frame = from_parquet((finished.out / "rows.parquet").read_bytes())
     found = frame[frame.probe.astype(str).str.startswith("prediction:")].copy()
     parts = found.against.astype(str).str.extract(r"^(?P<o>.*)#(?P<or>\d+)(?:@(?P<ou>[^:]+):(?P<os>\d+))?$")
-    found = found.astype({name: str for name in ("history", "unlearning", "probe", "item", "against", "status")})
-    return found.assign(other=parts.o, other_replicate=parts["or"].astype(int), other_step=parts.os.fillna("0").astype(int))
+    found = found.astype(dict.fromkeys(("history", "unlearning", "probe", "item", "against", "status"), str))
+    return found.assign(
+        other=parts.o, other_replicate=parts["or"].astype(int), other_step=parts.os.fillna("0").astype(int)
+    )
 
 
 def test_test_sets_are_never_pooled(table: pd.DataFrame) -> None:

@@ -39,9 +39,7 @@ def test_a_larger_study_is_estimated_from_what_is_done(finished: Finished) -> No
 
 
 def test_a_measurement_gives_a_time_before_anything_was_run(finished: Finished) -> None:
-    rate = measured_rate(
-        finished.plan.study, finished.inputs, api.Runtime(study_dir=small_study.FOLDER, workers=0)
-    )
+    rate = measured_rate(finished.plan.study, finished.inputs, api.Runtime(study_dir=small_study.FOLDER, workers=0))
     assert rate > 0
     found = estimate(finished.plan, MemoryStore(), workers=1, rate=rate)
     assert found.wall is not None

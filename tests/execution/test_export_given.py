@@ -98,7 +98,11 @@ def test_saved_steps_and_the_base_are_exported(finished: Finished, tmp_path: Pat
 
 def test_what_cannot_be_exported_is_said(finished: Finished, tmp_path: Path) -> None:
     key = key_of(finished, "unlearn facts>sums>safety ga r1")
-    for prefix, step, text in ((key, 3, r"step 3 .* \(saved: 2, 4\)"), ("0" * 20, None, "0 states"), ("", None, "states")):
+    for prefix, step, text in (
+        (key, 3, r"step 3 .* \(saved: 2, 4\)"),
+        ("0" * 20, None, "0 states"),
+        ("", None, "states"),
+    ):
         with pytest.raises(StudyError, match=f"E-CFG-93.*{text}"):
             export_state(finished.plan, finished.inputs, finished.store, prefix, tmp_path / "x", step=step)
     with pytest.raises(InputError, match="E-DATA-87"):
@@ -163,3 +167,11 @@ def test_a_checkpoint_of_another_architecture_is_refused(finished: Finished, tmp
     given = f"given=[{{history: [facts, sums, safety], path: '{folder}'}}]"
     with pytest.raises(AssertionError, match=r"E-DATA-86.*another shape"):
         small_study.run_small(tmp_path, "model={tiny: micro}", *small_study.BARE, given)
+
+
+def test_a_given_checkpoint_has_no_adapter_to_carry_on() -> None:
+    given = f"given=[{{history: [facts], path: '{small_study.FILE}'}}]"
+    lora = "model.tuning={{lora: {{rank: 2, alpha: 4, across_stages: {}}}}}".format
+    with pytest.raises(StudyError, match=r"E-CFG-36.*facts>sums"):
+        small_study.planned(lora("carried"), given)
+    assert small_study.planned(lora("merged"), given).count("given") == 1

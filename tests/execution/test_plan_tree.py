@@ -103,9 +103,9 @@ def test_a_placebo_history_is_trained_and_not_unlearned() -> None:
     assert {h.oracle().name for h in study.all_histories()} == {"facts>sums"}
 
 
-def test_a_given_state_is_neither_trained_nor_are_its_parents(tmp_path: object) -> None:
-    plan = plan_of("replicates=1", "oracle_replicates=0", "histories=[[facts, sums, safety]]",
-                   f"given=[{{history: [facts, sums, safety], path: '{small_study.FOLDER / 'small.yaml'}'}}]")  # fmt: skip
+def test_a_given_state_is_neither_trained_nor_are_its_parents() -> None:
+    given = f"given=[{{history: [facts, sums, safety], path: '{small_study.FILE}'}}]"
+    plan = plan_of("replicates=1", "oracle_replicates=0", "histories=[[facts, sums, safety]]", given)
     assert plan.count("given") == 1
     # The oracle facts>sums is still trained here, the forget stage is not.
     assert [t.label for t in plan.tasks if t.kind == "stage"] == ["train facts r0", "train facts>sums r0"]

@@ -32,9 +32,7 @@ def test_a_history_from_shared_prefixes_is_that_trained_straight_through(
     prepare(1)
     study = small_study.small()
     seeds = Seeds(study=study.seed, replicate=replicate)
-    files = base_files(
-        study.model, seed=seeds.stream("init"), tokenizer_text=None, study_dir=tmp_path, offline=True
-    )
+    files = base_files(study.model, seed=seeds.stream("init"), tokenizer_text=None, study_dir=tmp_path, offline=True)
     for name, data in files.items():
         (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
     model, codec = load_base(tmp_path, study.model)
@@ -77,7 +75,9 @@ def test_probes_change_nothing_that_is_trained(tmp_path: Path, finished: Finishe
 
 def test_a_part_first_and_the_rest_later_is_the_whole(tmp_path: Path, finished: Finished) -> None:
     """A smaller study first: its objects are the larger one's, and what is added comes out as if made alone."""
-    small_study.run_small(tmp_path, "replicates=1", "unlearnings=[{name: ga, objective: ga, save_at: [0, 2, 4]}]", name="part")
+    small_study.run_small(
+        tmp_path, "replicates=1", "unlearnings=[{name: ga, objective: ga, save_at: [0, 2, 4]}]", name="part"
+    )
     part = small_study.digests(tmp_path, small_study.TRAINED)
     out = small_study.run_small(tmp_path)
     assert small_study.answers(out) == small_study.answers(finished.out)

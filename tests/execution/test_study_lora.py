@@ -109,7 +109,8 @@ def test_the_unlearning_adapter_is_fresh_and_the_same_for_every_objective(adapte
     assert {spec.adapter_seed for spec in specs}.isdisjoint(spec.adapter_seed for spec in stages)
     found = run.store.get(find(run, "unlearn facts>sums>safety ga r0"))
     assert set(found.manifest.files) == {
-        "about.json", "log.json", "trajectory.json", "step-000002.adapter.safetensors", "step-000004.adapter.safetensors",
+        "about.json", "log.json", "trajectory.json",
+        "step-000002.adapter.safetensors", "step-000004.adapter.safetensors",
     }  # fmt: skip
     # A fresh adapter has B = 0; after two steps at a rate of 1e-3 no entry can have moved further than 2e-3.
     early = from_safetensors(found.path("step-000002.adapter.safetensors"))

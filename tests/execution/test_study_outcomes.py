@@ -62,7 +62,7 @@ def test_divergence_while_unlearning_is_a_result(diverged: tuple[Path, subproces
         if outcome == "diverged":
             at_end = own[own.step == 12]
             assert set(losses[losses.step > finite].status) == set(at_end.status) == {"censored"}
-            # Every measure has its censored row under its own name: an absent one would look like a probe never asked for.
+            # Every measure has its censored row under its own name; an absent one would look as if never asked for.
             assert set(at_end.probe) >= set(own[own.step == 1].probe)
 
 
@@ -154,3 +154,18 @@ def test_results_say_how_the_run_ended(tmp_path: Path) -> None:
     )  # fmt: skip
     assert found.exit_code == 8
     assert {problem.code for problem in found.failed} == {"E-RUN-01"}
+
+
+def test_a_failed_task_leaves_nothing_to_the_next_of_its_worker(tmp_path: Path) -> None:
+    """One process, so one set of warm models: adapters that a failing stage attached are gone for those after it."""
+    lora = ("model.tuning={lora: {rank: 2, alpha: 4}}", *small_study.BARE)
+    small_study.run_small(tmp_path / "clean", *lora)
+    clean = small_study.digests(tmp_path / "clean")
+    api.run(
+        small_study.small(*lora, *OVERFLOWING), store=LocalStore(tmp_path / "store"), out=tmp_path / "out",
+        runtime=api.Runtime(workers=0, study_dir=small_study.FOLDER),
+    )  # fmt: skip
+    made = small_study.digests(tmp_path)
+    shared = made.keys() & clean.keys()
+    assert {LocalStore(tmp_path / "store").get(key).manifest.kind for key in shared} >= {"base", "stage", "probe"}
+    assert all(made[key] == clean[key] for key in shared)

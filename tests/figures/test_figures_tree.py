@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import permutations
 
 import pytest
@@ -38,6 +39,24 @@ def test_all_orders_of_four_stages_are_sixty_four_trainings() -> None:
     assert len(nodes) == 65
     root = ET.fromstring(to_svg(tree_chart(nodes), name="t", label="l"))
     assert sum(1 for e in root.iter() if e.text in ("u", "a", "b", "c")) == 64
+
+
+def test_all_orders_with_names_and_oracles_stay_a_small_drawing() -> None:
+    nodes = [
+        replace(node, oracle="u" not in node.path and len(node.path) == 3, note="H1" if len(node.path) == 4 else "")
+        for node in tree(list(permutations("uabc")))
+    ]
+    root = ET.fromstring(to_svg(tree_chart(nodes), name="t", label="l"))
+    assert sum(node.oracle for node in nodes) == 6
+    assert len(list(root.iter())) <= 200
+    assert sum(1 for e in root.iter() if e.text and e.text.endswith(": H1")) == 24
+
+
+def test_a_long_name_of_a_leaf_is_not_cut() -> None:
+    nodes = [Node(path=(), kind=BASE), Node(path=("instructions-of-many",), kind=RETAIN, note="placebo 2~1")]
+    root = ET.fromstring(to_svg(tree_chart(nodes), name="t", label="l"))
+    # Arial at 12 px is 5.6 px a letter on average; the text starts 15 px right of the leaf.
+    assert float(root.get("width", "0")) > 150 + 15 + 5.6 * len("instructions-of-many: placebo 2~1")
 
 
 def test_a_node_without_its_parent_is_refused() -> None:

@@ -35,7 +35,8 @@ def test_the_answer_stands_before_everything_else(page: str) -> None:
 
 
 def test_every_unlearning_and_test_set_has_a_sentence_with_interval_and_n(page: str, results: Path) -> None:
-    statements = next(e for e in read(page).all("ul") if e.attributes.get("class") == "statements").all("li")
+    lists = [e for e in read(page).all("ul") if e.attributes.get("class") == "statements"]
+    statements = [item for one in lists for item in one.all("li")]
     texts = [" ".join(e.text().split()) for e in statements]
     for unlearning in ("ga", "npo", "simnpo"):
         for where in ("forget items", "held-out forget items", "retain items of tofu", "generic text"):
@@ -47,6 +48,44 @@ def test_every_unlearning_and_test_set_has_a_sentence_with_interval_and_n(page: 
     assert len(texts) == len(
         {(f["contrast"], f["probe"], f["quantity"], f["unlearning"], f["test_set"]) for f in judged}
     )
+
+
+def test_eight_sentences_stand_open_and_the_others_can_be_opened(page: str) -> None:
+    answer = next(e for e in read(page).all("section") if e.attributes["id"] == "answer")
+    (first, more) = [e for e in answer.all("ul") if e.attributes.get("class") == "statements"]
+    assert len(first.all("li")) == 8 and more in answer.all("details")[0].children
+    assert not [e for e in first.all("li") if "retain items" in e.text() or "generic text" in e.text()]
+    assert f"{len(more.all('li'))} more sentences" in answer.all("summary")[0].text()
+
+
+def test_the_recency_section_says_per_unlearning_whether_it_shows_and_as_what(page: str) -> None:
+    section = next(e for e in read(page).all("section") if e.attributes["id"] == "recency")
+    points = next(e for e in section.all("ul") if e.attributes.get("class") == "points").all("li")
+    texts = {e.all("strong")[0].text(): " ".join(e.text().split()) for e in points}
+    assert list(texts) == ["ga:", "npo:", "simnpo:"]
+    for text in texts.values():
+        assert "Recency shows" in text and "95 % interval of the difference" in text and "n = " in text
+        assert "head start" in text and "speed" in text
+
+
+def test_a_placebo_is_a_yardstick_and_no_line(tmp_path: Path) -> None:
+    text = study_text(with_math=False, replicates=3, oracles=2, histories="[forget_at_each_position, placebo]")
+    text += "placebo: {generated: arithmetic, rows: 512}\n"
+    (tmp_path / "study.yaml").write_text(text)
+    frame = rows(load_study(tmp_path / "study.yaml"))
+    is_placebo = frame["history"].astype(str).str.contains("placebo") & (frame["unlearning"].astype(str) != "")
+    path = write_report(write_results(tmp_path / "results", text, frame=frame.loc[~is_placebo].reset_index(drop=True)))
+    document = read(path.read_text())
+    text = document.text()
+    assert re.search(r"placebo histories, which learned .*, are [\d.]+ to [\d.]+ times the band", text)
+    assert "Interim" not in text and "0 registered runs" not in text
+    for legend in (e for e in document.all("ul") if e.attributes.get("class") == "legend"):
+        assert not [e for e in legend.all("li") if e.text().strip().startswith("placebo 1")]
+    table = next(
+        e for e in document.all("table") if e.all("caption")[0].text().endswith("to the oracle on forget items")
+    )
+    trained = [[c.text() for c in row.children] for row in table.all("tbody")[0].all("tr") if "trained" in row.text()]
+    assert [row[1:3] for row in trained] == [["placebo 1", "0"], ["placebo 2", "0"], ["placebo 3", "0"]]
 
 
 def test_censored_runs_are_warned_of_first(page: str) -> None:

@@ -33,6 +33,7 @@ from retrain_equivalence.cli import (
 from retrain_equivalence.core.errors import InstrumentError, Problem, visible
 
 USAGE, BUG = 2, 1
+STDOUT = 1
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """The framework's base of everything typed wrongly; it has no public name of its own."""
@@ -86,7 +87,7 @@ def main() -> None:
 
 def _exit_code(words: Sequence[str], *, debug: bool) -> int:
     try:
-        # Not standalone: the framework would turn a closed pipe into 1 and print usage errors as a drawing.
+        # Not standalone, or the framework would print usage errors as a drawing.
         code = app(args=list(words), prog_name="retrain-equivalence", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
@@ -94,9 +95,10 @@ def _exit_code(words: Sequence[str], *, debug: bool) -> int:
         if debug:
             traceback.print_exc()
         return _refused(error, as_json="--json" in words)
-    except BrokenPipeError:
-        # Whoever read our answer has had enough; what is still buffered must not raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (BrokenPipeError, SystemExit):
+        # Whoever read our answer has had enough (the framework itself exits in this case only). What is still buffered
+        # must not raise again at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         return 0
     except UsageError as error:
         return _usage(error)

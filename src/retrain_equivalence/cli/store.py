@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,8 @@ def verify(store: options.StorePath = None) -> None:
     opened = open_store(store)
     damage = list(opened.verify())
     if damage:
-        raise StoreError(*(found.problem for found in damage))
+        fix = "run the study that needs it: the object is set aside and made again"
+        raise StoreError(*(replace(found.problem, fix=found.problem.fix or fix) for found in damage))
     print(f"{sum(1 for _ in opened.manifests())} objects, all whole")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.equivalence.jackknife import Jackknifed, among_oracles
@@ -30,13 +31,27 @@ class Case:
         self.table = Measurements(frame, replicates=study.replicates, oracle_replicates=study.oracle_replicates)
         self._within: dict[tuple[str, str, str, str], Jackknifed] = {}
         self._steps: dict[tuple[str, str | None, str], list[int]] = {}
-        self.gaps: dict[tuple[str, str, str, str, str, int], PathGap] = {}
-        """Path gaps at equal steps, by probe, test set, histories, unlearning and step: slopes read them again."""
+        self.gaps: dict[tuple[str, str, str, int], dict[tuple[str, str], PathGap]] = {}
+        """Path gaps at equal steps, by probe, test set, unlearning and step, then by pair: slopes read them again."""
 
     @cached_property
     def histories(self) -> tuple[History, ...]:
-        """The histories that are unlearned, in declared order."""
+        """All histories in declared order, placebos included: what is trained."""
         return self.study.all_histories()
+
+    @cached_property
+    def unlearned(self) -> tuple[History, ...]:
+        """The histories with a forget stage: a placebo has nothing to unlearn and is described as trained only."""
+        return tuple(history for history in self.histories if history.position() is not None)
+
+    def unlearnings_of(self, history: History) -> tuple[Unlearning, ...]:
+        """The unlearnings that are applied to a history: all, or none for a placebo."""
+        return () if history.position() is None else self.study.unlearnings
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Names of every two histories that are unlearned, in declared order."""
+        return tuple((a.name, b.name) for a, b in combinations(self.unlearned, 2))
 
     @cached_property
     def oracle_of(self) -> dict[str, str]:
@@ -57,7 +72,7 @@ class Case:
         place = (probe, test_set, unlearning.name)
         if place not in self._steps:
             saved = set(unlearning.steps)
-            found = self.table.saved_steps(probe, test_set, unlearning.name, [h.name for h in self.histories])
+            found = self.table.saved_steps(probe, test_set, unlearning.name, [h.name for h in self.unlearned])
             self._steps[place] = [step for step in found if step in saved]
         return self._steps[place]
 

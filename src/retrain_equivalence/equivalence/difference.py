@@ -58,7 +58,7 @@ def findings(case: Case) -> Iterator[Finding]:
                 if everywhere or step == last
             ]
         for history in case.histories:
-            for unlearning_name, step, where in places:
+            for unlearning_name, step, where in places if case.unlearnings_of(history) else places[:1]:
                 estimate, counts = difference(case, probe, history.name, unlearning_name, step)
                 place = Place(
                     contrast="difference",

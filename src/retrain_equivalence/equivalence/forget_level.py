@@ -85,7 +85,7 @@ def findings(case: Case) -> Iterator[Finding]:
     """Overshoot of each history and unlearning at its oracle's level, on the judging half."""
     if not case.table.forget_item_names:
         return
-    for history in case.histories:
+    for history in case.unlearned:
         level = oracle_level(case, case.oracle_of[history.name], "stopping")
         if level is None:
             continue

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.equivalence import path_gap
@@ -90,8 +89,8 @@ def findings(case: Case) -> Iterator[Finding]:
         for unlearning in study.unlearnings:
             steps = [0, *case.steps(probe, test_set, unlearning)]
             for window, chosen in windows(steps).items():
-                for a, b in combinations(case.histories, 2):
-                    found = growth(case, probe, test_set, a.name, b.name, unlearning, chosen)
+                for a, b in case.pairs:
+                    found = growth(case, probe, test_set, a, b, unlearning, chosen)
                     for quantity, estimate, judged, describes in (
                         ("path slope", found.path, comparisons, "above 0: the gap between the histories grows"),
                         ("seed slope", found.seed, [], "the same for two seeds of one history: the yardstick"),
@@ -103,8 +102,8 @@ def findings(case: Case) -> Iterator[Finding]:
                             probe=probe,
                             test_set=test_set,
                             unlearning=unlearning.name,
-                            history=a.name,
-                            other=b.name,
+                            history=a,
+                            other=b,
                             alignment="window",
                             step=chosen[-1],
                         )

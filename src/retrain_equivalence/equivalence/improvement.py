@@ -45,14 +45,14 @@ def improvement(
 
 
 def findings(case: Case) -> Iterator[Finding]:
-    """The improvement of every history at the end of every unlearning."""
+    """The improvement of every unlearned history at the end of every unlearning."""
     for probe, test_set in case.table.distance_probes:
         comparisons = asked(case.study, "improvement", probe, "anywhere", distance=True)
         for unlearning in case.study.unlearnings:
             last = case.last(unlearning)
             if last not in case.steps(probe, test_set, unlearning) and not comparisons:
                 continue
-            for history in case.histories:
+            for history in case.unlearned:
                 estimate, counts = improvement(case, probe, test_set, history.name, unlearning.name, last)
                 place = Place(
                     contrast="improvement",

@@ -131,32 +131,44 @@ def between(distances_NN: Floats) -> Jackknifed:
     )
 
 
-def _removed(distances_NN: Floats) -> tuple[float, Floats, Flags]:
-    """Mean over r != s, the same without replicate i on either side, and which replicates take part."""
-    there = np.isfinite(distances_NN)
-    np.fill_diagonal(there, False)
-    filled, counts = np.where(there, distances_NN, 0.0), there.astype(np.float64)
-    total, count = filled.sum(), counts.sum()
-    without = _ratio(total - filled.sum(axis=1) - filled.sum(axis=0), count - counts.sum(axis=1) - counts.sum(axis=0))
-    return float(total / count) if count else float("nan"), without, np.any(there, axis=1) | np.any(there, axis=0)
+def removed(distances_GNN: Floats) -> tuple[Floats, Floats, Flags]:
+    """Return for each of G matrices the mean over r != s, [G], and the same without replicate i on either side, [G, N].
+
+    Returns:
+        The means, those with one replicate removed, and which replicates take part, [G, N].
+    """
+    there = np.isfinite(distances_GNN) & ~np.eye(distances_GNN.shape[-1], dtype=bool)
+    filled, counts = np.where(there, distances_GNN, 0.0), there.astype(np.float64)
+    total, count = filled.sum(axis=(1, 2)), counts.sum(axis=(1, 2))
+    without = _ratio(
+        total[:, None] - filled.sum(axis=2) - filled.sum(axis=1),
+        count[:, None] - counts.sum(axis=2) - counts.sum(axis=1),
+    )
+    return _ratio(total, count), without, np.any(there, axis=2) | np.any(there, axis=1)
+
+
+def of_runs(value: float, without_N: Floats, present_N: Flags) -> Jackknifed:
+    """Return a statistic of history runs alone from its value and those with replicate i removed."""
+    return Jackknifed(
+        value=value,
+        joint_N=without_N,
+        own_N=without_N,
+        oracle_N=np.full(len(without_N), value),
+        runs_N=present_N,
+        oracles_N=np.zeros(len(without_N), dtype=bool),
+    )
 
 
 def among_runs(distances_NN: Floats) -> Jackknifed:
     """Return `D_ab` or `D_hh`: the mean over r != s between runs; replicate i is removed from both sides."""
-    value, without, present = _removed(distances_NN)
-    return Jackknifed(
-        value=value,
-        joint_N=without,
-        own_N=without,
-        oracle_N=np.full(len(without), value),
-        runs_N=present,
-        oracles_N=np.zeros(len(without), dtype=bool),
-    )
+    (value,), (without,), (present,) = removed(distances_NN[None])
+    return of_runs(float(value), without, present)
 
 
 def among_oracles(distances_NN: Floats) -> Jackknifed:
     """Return `D_oo`: the mean over r != s between oracles; replicate i is removed from both sides."""
-    value, without, present = _removed(distances_NN)
+    (value,), (without,), (present,) = removed(distances_NN[None])
+    value = float(value)
     return Jackknifed(
         value=value,
         joint_N=without,

@@ -10,6 +10,7 @@ use one by accident.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -346,20 +347,30 @@ class Measurements:
         """Whether the table holds any distance between these state classes, in either direction."""
         return (probe, test_set, one, two) in self._group_of or (probe, test_set, two, one) in self._group_of
 
+    def stack(
+        self, probe: str, test_set: str, wanted: Sequence[tuple[StateClass, StateClass]]
+    ) -> tuple[Floats, NDArray[np.uint8]]:
+        """Return the distances and statuses of many pairs of state classes, [G, N, N] each; as `pairs` gives them."""
+        absent = len(self._cube)
+        groups = self._group_of
+        ahead = np.array([groups.get((probe, test_set, one, two), absent) for one, two in wanted], dtype=np.int64)
+        back = np.array([groups.get((probe, test_set, two, one), absent) for one, two in wanted], dtype=np.int64)
+        values = np.full((len(wanted), self.N, self.N), np.nan)
+        states = np.zeros((len(wanted), self.N, self.N), dtype=np.uint8)
+        there = ahead < absent
+        values[there], states[there] = self._cube[ahead[there]], self._states[ahead[there]]
+        turned = back < absent
+        other_values = self._cube[back[turned]].transpose(0, 2, 1)
+        other_states = self._states[back[turned]].transpose(0, 2, 1)
+        unknown = states[turned] == MISSING
+        values[turned] = np.where(unknown, other_values, values[turned])
+        states[turned] = np.where(unknown, other_states, states[turned])
+        return values, states
+
     def pairs(self, probe: str, test_set: str, one: StateClass, two: StateClass) -> Pairs:
         """Return the distances between two state classes; a pair stored in the other direction is turned round."""
-        values = np.full((self.N, self.N), np.nan)
-        states = np.zeros((self.N, self.N), dtype=np.uint8)
-        ahead = self._group_of.get((probe, test_set, one, two))
-        back = self._group_of.get((probe, test_set, two, one))
-        if ahead is not None:
-            values[:] = self._cube[ahead]
-            states[:] = self._states[ahead]
-        if back is not None:
-            absent = states == MISSING
-            values[absent] = self._cube[back].T[absent]
-            states[absent] = self._states[back].T[absent]
-        return Pairs(values_NN=values, states_NN=states)
+        values, states = self.stack(probe, test_set, [(one, two)])
+        return Pairs(values_NN=values[0], states_NN=states[0])
 
     def pairs_at_own_steps(
         self, probe: str, test_set: str, one: tuple[str, str, list[int | None]], two: tuple[str, str, list[int | None]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,7 @@ R_METHOD = "log ratio of two such means, joint leave-one-replicate-out jackknife
 B_METHOD = "D_ho - D_hh/2 - D_oo/2 over different replicates, joint leave-one-replicate-out jackknife, t"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OracleDistance:
     """The three numbers of one history at one place, and the runs behind them."""
 
@@ -47,11 +48,29 @@ class OracleDistance:
     """`D_ho / D_oo`; 1 under equal laws."""
     bias: Estimate
     """`B_h`; 0 under equal laws, may be negative."""
-    spread: Estimate
-    """`D_hh / D_oo`: a history may be near on average by varying less."""
     counts: RunCounts
     number: Jackknifed
     """`D_ho` with its leave-one-out values."""
+    within: Jackknifed
+    """`D_hh`."""
+    band: Jackknifed
+    """`D_oo`."""
+
+    @cached_property
+    def spread(self) -> Estimate:
+        """`D_hh / D_oo`: a history may be near on average by varying less."""
+        return _ratio(self.within, self.band)
+
+
+def _ratio(number: Jackknifed, band: Jackknifed) -> Estimate:
+    return of_jackknife(
+        number.log() - band.log(),
+        unit="ratio",
+        method=R_METHOD,
+        shown=math.exp,
+        scaled=math.log,
+        undefined="undefined: the ratio needs a distance and a band above 0, from at least two oracle runs",
+    )
 
 
 def _of_pairs(
@@ -66,23 +85,14 @@ def _of_pairs(
         bias, no_bias = raw - 0.5 * spread - 0.5 * band, "undefined: distances among runs or among oracles are missing"
     else:
         bias, no_bias = float("nan") * raw, NOT_SQUARED
-    no_ratio = "undefined: the ratio needs a distance and a band above 0, from at least two oracle runs"
     return OracleDistance(
         raw=of_jackknife(raw, unit=unit, method=D_METHOD, undefined=NO_DISTANCES),
-        ratio=of_jackknife(
-            raw.log() - band.log(), unit="ratio", method=R_METHOD, shown=math.exp, scaled=math.log, undefined=no_ratio
-        ),
+        ratio=_ratio(raw, band),
         bias=of_jackknife(bias, unit=unit, method=B_METHOD, undefined=no_bias),
-        spread=of_jackknife(
-            spread.log() - band.log(),
-            unit="ratio",
-            method=R_METHOD,
-            shown=math.exp,
-            scaled=math.log,
-            undefined=no_ratio,
-        ),
         counts=replace(found, lost_pairs=lost),
         number=raw,
+        within=spread,
+        band=band,
     )
 
 
@@ -146,6 +156,8 @@ def _conclude(
 def findings(case: Case) -> Iterator[Finding]:
     """Every history's distance to its oracle: trained, at each saved step, at the end, and at the forget level.
 
+    A placebo history is there as trained only: the yardstick for having had an extra stage.
+
     Verdicts stand only where they were declared. The secondary distances are described at step 0 and at the end.
     """
     study = case.study
@@ -162,7 +174,7 @@ def findings(case: Case) -> Iterator[Finding]:
                 step=0,
             )
             yield from _conclude(case, at_step(case, probe, test_set, history.name, "", 0), place, [])
-            for unlearning in study.unlearnings:
+            for unlearning in case.unlearnings_of(history):
                 last = case.last(unlearning)
                 steps = case.steps(probe, test_set, unlearning)
                 declared_end = asked(study, "oracle_distance", probe, "at_end", distance=True)

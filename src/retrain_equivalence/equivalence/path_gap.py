@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from retrain_equivalence.equivalence import forget_level, sign_flip
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import Where, asked, measure_of
-from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife, of_sample
+from retrain_equivalence.equivalence.estimate import Estimate, finite, of_jackknife, of_sample
 from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs
-from retrain_equivalence.equivalence.measurements import Floats, Pairs, state_class
+from retrain_equivalence.equivalence.jackknife import Jackknifed, of_runs, removed
+from retrain_equivalence.equivalence.measurements import OK, Floats, Pairs, state_class
 from retrain_equivalence.equivalence.oracle_distance import AT_LEVEL, NOT_SQUARED, SQUARED_MEASURES
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, status_of_scalars, worse
 from retrain_equivalence.equivalence.tost import paired_t
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from retrain_equivalence.study.study import Comparison
 
 G_METHOD = "D_ab - D_aa/2 - D_bb/2 over different replicates, leave-one-replicate-out jackknife, t"
+SEED_METHOD = "(D_aa + D_bb)/2 over different replicates, jackknife, t"
+TO_SEED_METHOD = "G_ab over (D_aa + D_bb)/2, leave-one-replicate-out jackknife, t"
+NO_DISTANCES = "undefined: distances between or within the two histories over different replicates are missing"
 S_METHOD = "mean of differences paired by replicate, t"
 NOT_BAND = (
     "a multiple of the band belongs to raw distances to the oracle; a debiased gap needs a margin in its own unit"
@@ -33,86 +38,128 @@ NOT_BAND = (
 DESCRIBES = "squared distance between the histories' mean predictions; 0 without path dependence, may be negative"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PathGap:
-    """The debiased gap of two histories at one place."""
+    """The debiased gap of two histories at one place; estimates are made when they are asked for."""
 
-    gap: Estimate
+    gap_number: Jackknifed
     """`G_ab`."""
-    to_seed: Estimate
-    """`G_ab / ((D_aa + D_bb)/2)`: the gap in units of the distance between seeds of one history."""
-    seed: Estimate
+    seed_number: Jackknifed
     """`(D_aa + D_bb)/2`."""
     counts: RunCounts
-    gap_number: Jackknifed
-    seed_number: Jackknifed
     kernel_RR: Floats
-    """Inner products `<delta_r, delta_s>`, r != s, of the differences of the complete replicates."""
+    """Inner products `<delta_r, delta_s>`, r != s, of the differences of the replicates; nan if one is incomplete."""
+    unit: str
+
+    @cached_property
+    def gap(self) -> Estimate:
+        """`G_ab`."""
+        return of_jackknife(self.gap_number, unit=self.unit, method=G_METHOD, undefined=NO_DISTANCES)
+
+    @cached_property
+    def seed(self) -> Estimate:
+        """`(D_aa + D_bb)/2`."""
+        return of_jackknife(self.seed_number, unit=self.unit, method=SEED_METHOD, undefined=NO_DISTANCES)
+
+    @property
+    def seed_value(self) -> float | None:
+        """`(D_aa + D_bb)/2` alone, for tables of thousands of pairs; null if undefined."""
+        return finite(self.seed_number.value)
+
+    @property
+    def ratio_value(self) -> float | None:
+        """`to_seed` alone; null if undefined."""
+        gap, seed = self.gap_number.value, self.seed_number.value
+        return finite(gap / seed) if seed > 0 else None
+
+    @cached_property
+    def to_seed(self) -> Estimate:
+        """`G_ab / ((D_aa + D_bb)/2)`: the gap in units of the distance between seeds of one history."""
+        gap, seed = self.gap_number, self.seed_number
+        without = np.where(seed.joint_N > 0, gap.joint_N / np.where(seed.joint_N > 0, seed.joint_N, 1.0), np.nan)
+        ratio = of_runs(gap.value / seed.value if seed.value > 0 else float("nan"), without, gap.runs_N)
+        return of_jackknife(ratio, unit="ratio", method=TO_SEED_METHOD, undefined=NO_DISTANCES)
 
 
-def _of_pairs(case: Case, probe: str, across: Pairs, one: Pairs, two: Pairs, codes: list[int], lost: int) -> PathGap:
+def _of_stacks(
+    across_GRR: Floats, one_GRR: Floats, two_GRR: Floats, counts: list[RunCounts], unit: str
+) -> list[PathGap]:
+    """Return the gaps of G pairs of histories from their distances across and within; all pairs in one go."""
+    there = np.isfinite(across_GRR)
+    present = np.any(there, axis=2) & np.any(there, axis=1)
+    for within in (one_GRR, two_GRR):
+        present &= np.any(np.isfinite(within), axis=2)
+    both = present[:, :, None] & present[:, None, :]
+    across, one, two = (np.where(both, matrix, np.nan) for matrix in (across_GRR, one_GRR, two_GRR))
+    (d_ab, ab_out, ab_in), (d_aa, aa_out, aa_in), (d_bb, bb_out, bb_in) = map(removed, (across, one, two))
+    seed, seed_out, seed_in = 0.5 * d_aa + 0.5 * d_bb, 0.5 * aa_out + 0.5 * bb_out, aa_in | bb_in
+    gap, gap_out, gap_in = d_ab - seed, ab_out - seed_out, ab_in | seed_in
+    kernels = 0.5 * (across + across.transpose(0, 2, 1) - one - two)
+    return [
+        PathGap(
+            gap_number=of_runs(value, gap_out[g], gap_in[g]),
+            seed_number=of_runs(beside, seed_out[g], seed_in[g]),
+            counts=counts[g],
+            kernel_RR=kernels[g],
+            unit=unit,
+        )
+        for g, (value, beside) in enumerate(zip(gap.tolist(), seed.tolist(), strict=True))
+    ]
+
+
+def _counts(
+    case: Case, across_GRR: NDArray[np.uint8], pairs: Sequence[tuple[str, str]], where: tuple[str, int]
+) -> list[RunCounts]:
+    """Return the runs behind each pair, in one look where every distance is there, which is nearly always so."""
     R = case.table.R
-    unit = case.table.units.get(probe, "")
-    matrices = [pairs.values_NN[:R, :R].copy() for pairs in (across, one, two)]
-    present = (
-        np.isfinite(matrices[0]).any(axis=1)
-        & np.isfinite(matrices[0]).any(axis=0)
-        & np.isfinite(matrices[1]).any(axis=1)
-        & np.isfinite(matrices[2]).any(axis=1)
-    )
-    for matrix in matrices:
-        matrix[~np.outer(present, present)] = np.nan
-    d_ab, d_aa, d_bb = (among_runs(matrix) for matrix in matrices)
-    seed = 0.5 * d_aa + 0.5 * d_bb
-    gap = d_ab - seed
-    ab, aa, bb = (matrix[np.ix_(present, present)] for matrix in matrices)
-    found = count(codes)
-    ratio = Jackknifed(
-        value=gap.value / seed.value if seed.value > 0 else float("nan"),
-        joint_N=np.where(seed.joint_N > 0, gap.joint_N / np.where(seed.joint_N > 0, seed.joint_N, 1.0), np.nan),
-        own_N=np.where(seed.own_N > 0, gap.own_N / np.where(seed.own_N > 0, seed.own_N, 1.0), np.nan),
-        oracle_N=np.full(R, np.nan),
-        runs_N=gap.runs_N,
-        oracles_N=gap.oracles_N,
-    )
-    missing = "undefined: distances between or within the two histories over different replicates are missing"
-    return PathGap(
-        gap=of_jackknife(gap, unit=unit, method=G_METHOD, undefined=missing),
-        to_seed=of_jackknife(
-            ratio,
-            unit="ratio",
-            method="G_ab over (D_aa + D_bb)/2, leave-one-replicate-out jackknife, t",
-            undefined=missing,
-        ),
-        seed=of_jackknife(
-            seed, unit=unit, method="(D_aa + D_bb)/2 over different replicates, jackknife, t", undefined=missing
-        ),
-        counts=replace(found, lost_pairs=lost),
-        gap_number=gap,
-        seed_number=seed,
-        kernel_RR=0.5 * (ab + ab.T - aa - bb),
-    )
+    whole = [R > 1 and bool(flag) for flag in ((across_GRR == OK) | np.eye(R, dtype=bool)).all(axis=(1, 2))]
+    stopped = {name: case.table.censored_by(name, *where) for name in {name for pair in pairs for name in pair}}
+    every = count([OK] * R)
+    found = []
+    for g, (a, b) in enumerate(pairs):
+        if whole[g] and not stopped[a] and not stopped[b]:
+            found.append(every)
+            continue
+        matrix = Pairs(values_NN=np.full((R, R), np.nan), states_NN=across_GRR[g])
+        codes_a, lost = status_of_pairs(matrix, R, R, stopped[a])
+        codes_b, _ = status_of_pairs(matrix, R, R, stopped[b], columns=True)
+        found.append(replace(count(worse(codes_a, codes_b)), lost_pairs=lost))
+    return found
 
 
 def at_step(case: Case, probe: str, test_set: str, a: str, b: str, unlearning: str, step: int) -> PathGap:
-    """Return the gap of histories a and b at the same step of the same unlearning; step 0 is trained."""
-    table = case.table
-    one, two = state_class(a, unlearning, step), state_class(b, unlearning, step)
-    place = (probe, test_set, a, b, one.unlearning, step)
-    if place in case.gaps:
-        return case.gaps[place]
-    across = table.pairs(probe, test_set, one, two)
-    codes_a, lost = status_of_pairs(across, table.R, table.R, table.censored_by(a, unlearning, step))
-    codes_b, _ = status_of_pairs(across, table.R, table.R, table.censored_by(b, unlearning, step), columns=True)
-    within = [table.pairs(probe, test_set, state, state) for state in (one, two)]
-    found = _of_pairs(case, probe, across, within[0], within[1], worse(codes_a, codes_b), lost)
-    case.gaps[place] = found
-    return found
+    """Return the gap of histories a and b (in declared order) at the same step of the same unlearning; 0 is trained.
+
+    The gaps of all pairs at that place are computed together, once a case.
+    """
+    trained = state_class(a, unlearning, step).unlearning == ""
+    place = (probe, test_set, "" if trained else unlearning, step)
+    if place not in case.gaps:
+        pairs = [(x.name, y.name) for x, y in combinations(case.histories, 2)] if trained else list(case.pairs)
+        case.gaps[place] = dict(zip(pairs, _all_at(case, pairs, *place), strict=True))
+    return case.gaps[place][a, b]
+
+
+def _all_at(
+    case: Case, pairs: list[tuple[str, str]], probe: str, test_set: str, unlearning: str, step: int
+) -> list[PathGap]:
+    table, R = case.table, case.table.R
+    states = {name: state_class(name, unlearning, step) for name in dict.fromkeys(n for pair in pairs for n in pair)}
+    row = {name: i for i, name in enumerate(states)}
+    within, _ = table.stack(probe, test_set, [(state, state) for state in states.values()])
+    across, codes = table.stack(probe, test_set, [(states[a], states[b]) for a, b in pairs])
+    return _of_stacks(
+        across[:, :R, :R],
+        within[[row[a] for a, _ in pairs], :R, :R],
+        within[[row[b] for _, b in pairs], :R, :R],
+        _counts(case, codes[:, :R, :R], pairs, (unlearning, step)),
+        table.units.get(probe, ""),
+    )
 
 
 def at_forget_level(case: Case, probe: str, test_set: str, a: str, b: str, unlearning: Unlearning) -> PathGap | None:
     """Return the gap where each run has reached the forget level; null if there is no such level."""
-    table = case.table
+    table, R = case.table, case.table.R
     level = forget_level.pair_level(case, a, b)
     if level is None:
         return None
@@ -123,14 +170,16 @@ def at_forget_level(case: Case, probe: str, test_set: str, a: str, b: str, unlea
         codes.append(reached)
     across = table.pairs_at_own_steps(probe, test_set, places[0], places[1])
     one, two = (table.pairs_at_own_steps(probe, test_set, place, place) for place in places)
-    codes_a, lost = status_of_pairs(across, table.R, table.R, set())
-    codes_b, _ = status_of_pairs(across, table.R, table.R, set(), columns=True)
-    reached_both = worse(codes[0], codes[1])
-    return _of_pairs(case, probe, across, one, two, worse(reached_both, worse(codes_a, codes_b)), lost)
+    codes_a, lost = status_of_pairs(across, R, R, set())
+    codes_b, _ = status_of_pairs(across, R, R, set(), columns=True)
+    found = count(worse(worse(codes[0], codes[1]), worse(codes_a, codes_b)))
+    d_ab, d_aa, d_bb = (pairs.values_NN[None, :R, :R] for pairs in (across, one, two))
+    return _of_stacks(d_ab, d_aa, d_bb, [replace(found, lost_pairs=lost)], table.units.get(probe, ""))[0]
 
 
 def _flip_test(case: Case, found: PathGap) -> Test | None:
-    kernel = found.kernel_RR
+    present = found.gap_number.runs_N
+    kernel = found.kernel_RR[np.ix_(present, present)]
     apart = ~np.eye(len(kernel), dtype=bool)
     if len(kernel) < 2 or not np.isfinite(kernel[apart]).all():
         return None
@@ -157,8 +206,7 @@ def _conclude(
 
 def distance_findings(case: Case) -> Iterator[Finding]:
     """Gaps by distances: every pair of histories, trained, at every saved step and at the declared forget level."""
-    study = case.study
-    pairs = [(a.name, b.name) for a, b in combinations(case.histories, 2)]
+    study, unlearned = case.study, set(case.pairs)
     for probe, test_set in case.table.distance_probes:
         declared = [
             c
@@ -179,7 +227,7 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                 place = Place(contrast="path_gap", quantity="G_ab", probe=probe, test_set=test_set)
                 yield conclude(place, nothing, count([]), rule=Rule.DISTANCE, asked=comparison, describes=NOT_SQUARED)
             continue
-        for a, b in pairs:
+        for a, b in ((x.name, y.name) for x, y in combinations(case.histories, 2)):
             trained = Place(
                 contrast="path_gap",
                 quantity="G_ab",
@@ -191,7 +239,7 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                 step=0,
             )
             yield from _conclude(case, at_step(case, probe, test_set, a, b, "", 0), trained, [])
-            for unlearning in study.unlearnings:
+            for unlearning in study.unlearnings if (a, b) in unlearned else ():
                 last = case.last(unlearning)
                 steps = case.steps(probe, test_set, unlearning)
                 if last not in steps and asked(study, "path_gap", probe, "at_end", distance=True):
@@ -253,18 +301,18 @@ def distance_findings(case: Case) -> Iterator[Finding]:
 
 def scalar_findings(case: Case) -> Iterator[Finding]:
     """Signed gaps of scalar probes, paired by replicate: trained, at the end, and wherever a comparison asks."""
-    study, table = case.study, case.table
+    study, table, unlearned = case.study, case.table, set(case.pairs)
     for probe in table.scalar_probes:
         if probe.startswith("stage_loss:"):
             continue
-        places = [("", 0, "trained", 0)]
+        places = [("", 0, "trained")]
         for unlearning in study.unlearnings:
             last = case.last(unlearning)
             everywhere = bool(asked(study, "path_gap", probe, "at_step", distance=False))
             chosen = [step for step in case.steps(probe, None, unlearning) if everywhere or step == last]
-            places += [(unlearning.name, step, "at_end" if step == last else "at_step", last) for step in chosen]
+            places += [(unlearning.name, step, "at_end" if step == last else "at_step") for step in chosen]
         for a, b in combinations(case.histories, 2):
-            for unlearning_name, step, where, _ in places:
+            for unlearning_name, step, where in places if (a.name, b.name) in unlearned else places[:1]:
                 one = table.scalar(probe, state_class(a.name, unlearning_name, step))
                 two = table.scalar(probe, state_class(b.name, unlearning_name, step))
                 codes = worse(

@@ -6,7 +6,12 @@ between recorded steps), for an earlier position q and the last K:
     tau_K(c) - tau_q(c)  =  head start: tau_K(l_q(0))  +  speed: [tau_K(c) - tau_K(l_q(0))] - tau_q(c)
 
 exactly. If unlearning is a clock on the level, speed is 0 and all positions lie on one curve of d loss/dt against loss.
-A run that has not reached the level by the horizon T counts with T (restricted mean), one that starts past it with 0.
+
+Censoring. In the *total* a run that has not reached the level by the horizon T counts with T (restricted mean), one
+that starts past it with 0. *Head start* and *speed* exist only in replicates where every run of the contrast reached
+the level (at the start counts): they are means over these alone, and the finding says how many there are. A number for
+which no run reached the level is undefined. Runs that have not got there forbid EQUIVALENT: that they stand together at
+the horizon says nothing of how many steps they need.
 
 Deviation from the source, which assumes `l_q(0) > l_K(0)`: where the last position starts *higher*, the head start is
 `-tau_q(l_K(0))`, so that it keeps its sign and the identity stays exact. Where several histories share a position (all
@@ -16,7 +21,7 @@ orders), parts are averaged over all pairs of a last and an earlier history befo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -26,8 +31,8 @@ from retrain_equivalence.equivalence import forget_level, sign_flip
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import asked
 from retrain_equivalence.equivalence.estimate import Estimate, of_sample
-from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.measurements import CENSORED, FORGET_LOSS, MISSING, OK, Floats, state_class
+from retrain_equivalence.equivalence.finding import Finding, Verdict
+from retrain_equivalence.equivalence.measurements import CENSORED, FORGET_LOSS, MISSING, OK, Flags, Floats, state_class
 from retrain_equivalence.equivalence.runs import RunCounts, count, worse
 from retrain_equivalence.equivalence.verdict import Place, Rule, Test, by_band, conclude, each
 
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 UNIT = "steps"
 LEVELS = ("oracle", "halfway")
 """The own-order oracle's mean loss; and half the way to it from the highest mean start among the histories."""
+TOTAL_METHOD = "restricted mean steps, last minus earlier, paired by replicate, t"
+SPLIT_METHOD = "paired by replicate, over replicates in which every run reached the level, t"
 NOT_BAND = "steps to a level need a margin in steps, not a multiple of the band"
 IDENTITY_TOLERANCE = 1e-9
 """Steps; the identity is a sum of three numbers below 1e5, whose rounding is below 1e-10."""
@@ -60,6 +67,8 @@ class Times:
 
     steps_R: Floats
     """`min(tau, T)`; nan where a run stopped being finite before the level, or is not there."""
+    there_R: Flags
+    """Whether a run got to the level by the horizon, at the start or later."""
     reached: int
     """Runs that got there after step 0."""
     at_start: int
@@ -124,6 +133,7 @@ def steps_to(path: Trajectory, level: float) -> Times:
             codes.append(OK)
     return Times(
         steps_R=np.array([min(tau, horizon) if not np.isnan(tau) else np.nan for tau in taus]),
+        there_R=np.isfinite(taus),
         reached=sum(1 for tau in taus if 0 < tau < np.inf),
         at_start=sum(1 for tau in taus if tau == 0),
         not_reached=sum(1 for tau in taus if tau == np.inf),
@@ -153,7 +163,7 @@ def level_of(case: Case, history: str, unlearning: Unlearning, level_name: str) 
     if oracle is None or level_name == "oracle":
         return oracle
     starts = [
-        forget_level.loss(case, state_class(h.name, unlearning.name, 0), "all")[: case.table.R] for h in case.histories
+        forget_level.loss(case, state_class(h.name, unlearning.name, 0), "all")[: case.table.R] for h in case.unlearned
     ]
     means = [float(np.mean(start[np.isfinite(start)])) for start in starts if np.isfinite(start).any()]
     if not means or max(means) >= oracle:
@@ -162,11 +172,14 @@ def level_of(case: Case, history: str, unlearning: Unlearning, level_name: str) 
 
 
 def positions(case: Case) -> dict[int, list[str]]:
-    """Return the histories by position of their forget stage, ascending; placebo histories have none."""
+    """Return the histories by position of their forget stage, ascending.
+
+    Placebo histories have none, and a control under another sample order is not one more order.
+    """
     found: dict[int, list[str]] = {}
-    for history in case.histories:
+    for history in case.unlearned:
         position = history.position()
-        if position is not None:
+        if position is not None and not history.shuffle:
             found.setdefault(position, []).append(history.name)
     return dict(sorted(found.items()))
 
@@ -184,6 +197,34 @@ class Part:
     estimate: Estimate
     values_R: Floats
     counts: RunCounts
+    reached: int
+    """Replicates in which every run of the contrast reached the level: those behind head start and speed."""
+    at_start: int
+    """Runs of the contrast that were past the level before unlearning: against them all is head start."""
+    not_reached: int
+    """Finite runs of the contrast that did not get there by the horizon."""
+    runs: int
+    """Runs of the contrast: histories times replicates."""
+    horizon: float
+    """Steps after which nothing was recorded."""
+
+    @property
+    def says(self) -> str:
+        """What the number is, and how many runs are behind it."""
+        what = {
+            "total": "last minus earlier: above 0, what was learned last takes more steps to unlearn",
+            "head_start": "steps the last position needs to where the earlier one starts",
+            "speed": "steps beyond the head start; 0 if unlearning is a clock on the level",
+        }[self.part]
+        n = self.counts.registered
+        if self.part == "total":
+            what += (
+                f"; {self.not_reached} of {self.runs} runs did not reach the level by step {self.horizon:g} and count "
+                "with that"
+            )
+        else:
+            what += f"; over the {self.reached} of {n} replicates in which every run reached the level"
+        return f"{what}; {self.at_start} of {self.runs} runs began past it"
 
 
 def parts(case: Case, unlearning: Unlearning, level_name: str) -> list[Part]:
@@ -198,42 +239,64 @@ def parts(case: Case, unlearning: Unlearning, level_name: str) -> list[Part]:
     known = {name: float(level) for name, level in levels.items() if level is not None}
     times = {name: steps_to(path, known[name]) for name, path in paths.items()}
     K = max(by_position)
-    per_earlier: dict[int | None, list[Floats]] = {}
-    codes: dict[int | None, list[int]] = {}
-    for q in (position for position in by_position if position != K):
+    earlier = [position for position in by_position if position != K]
+    split_by: dict[int, list[Floats]] = {}
+    for q in earlier:
         pairs = [split(paths[k], paths[e], known[k], known[e]) for k, e in product(by_position[K], by_position[q])]
-        per_earlier[q] = [np.mean([pair[index] for pair in pairs], axis=0) for index in range(3)]
-        joined = times[by_position[K][0]].codes
-        for name in (*by_position[K], *by_position[q]):
-            joined = worse(joined, times[name].codes)
-        codes[q] = joined
-    earlier = [q for q in per_earlier if q is not None]
-    per_earlier[None] = [np.mean([per_earlier[q][index] for q in earlier], axis=0) for index in range(3)]
-    whole = codes[earlier[0]]
-    for q in earlier[1:]:
-        whole = worse(whole, codes[q])
-    codes[None] = whole
-    unequal = " (restricted mean steps; "
-    counts_text = f"{sum(t.not_reached for t in times.values())} runs not there by the horizon count with it)"
+        split_by[q] = [np.mean([pair[index] for pair in pairs], axis=0) for index in range(3)]
+    horizon = max(float(path.times_T[-1]) for path in paths.values())
     found: list[Part] = []
-    for against in (None, *earlier):
-        for name, values in zip(("total", "head_start", "speed"), per_earlier[against], strict=True):
-            found.append(
-                Part(
-                    part=name,
-                    last=K,
-                    earlier=against,
-                    values_R=values,
-                    counts=count(codes[against]),
-                    estimate=of_sample(
-                        values,
-                        unit=UNIT,
-                        method=f"paired by replicate, t{unequal}{counts_text}",
-                        undefined="undefined: no replicate has both positions",
-                    ),
-                )
-            )
+    for against, others in ((None, earlier), *((q, [q]) for q in earlier)):
+        names = [*by_position[K], *(name for q in others for name in by_position[q])]
+        means = [np.mean([split_by[q][index] for q in others], axis=0) for index in range(3)]
+        found += _parts_of(means, [times[name] for name in names], last=K, earlier=against, horizon=horizon)
     return found
+
+
+def _parts_of(
+    means: list[Floats], times: list[Times], *, last: int, earlier: int | None, horizon: float
+) -> Iterator[Part]:
+    """The three parts of one contrast, with what may be said of them given which runs reached the level."""
+    whole = times[0].codes
+    for other in times[1:]:
+        whole = worse(whole, other.codes)
+    together = np.logical_and.reduce([item.there_R for item in times])
+    not_all = [CENSORED if code == OK and not there else code for code, there in zip(whole, together, strict=True)]
+    n_there = sum(item.reached + item.at_start for item in times)
+    nobody = f"undefined: no run reached the level by step {horizon:g}"
+    for name, values in zip(("total", "head_start", "speed"), means, strict=True):
+        is_total = name == "total"
+        kept = values if is_total and n_there else np.where(together & (n_there > 0), values, np.nan)
+        if not any(code == OK for code in whole):
+            undefined = "undefined: no replicate has both positions"
+        elif not n_there:
+            undefined = nobody
+        else:
+            undefined = f"undefined: in no replicate did every run reach the level by step {horizon:g}"
+        yield Part(
+            part=name,
+            last=last,
+            earlier=earlier,
+            values_R=kept,
+            counts=count(whole if is_total else not_all),
+            estimate=of_sample(kept, unit=UNIT, method=TOTAL_METHOD if is_total else SPLIT_METHOD, undefined=undefined),
+            reached=int(together.sum()),
+            at_start=sum(item.at_start for item in times),
+            not_reached=sum(item.not_reached for item in times),
+            runs=sum(len(item.steps_R) for item in times),
+            horizon=horizon,
+        )
+
+
+def tau(times: Times, horizon: float) -> Estimate:
+    """Return the restricted mean steps to a level; undefined where no run got there: the horizon is not an answer."""
+    nobody = not times.reached and not times.at_start and times.not_reached
+    return of_sample(
+        np.full_like(times.steps_R, np.nan) if nobody else times.steps_R,
+        unit=UNIT,
+        method="restricted mean min(tau, T), linear interpolation between steps, t",
+        undefined=f"undefined: no run reached the level by step {horizon:g}" if nobody else "undefined: no finite run",
+    )
 
 
 def _test(case: Case, part: Part) -> Test | None:
@@ -248,6 +311,19 @@ def _test(case: Case, part: Part) -> Test | None:
     )
 
 
+def _not_together(finding: Finding, part: Part) -> Finding:
+    """Take EQUIVALENT back where runs have not reached the level: nobody knows how many steps these need."""
+    if finding.verdict is not Verdict.EQUIVALENT or not part.not_reached:
+        return finding
+    return replace(
+        finding,
+        verdict=Verdict.INCONCLUSIVE,
+        reason=f"{part.not_reached} of {part.runs} runs did not reach the level by step {part.horizon:g}: equal steps "
+        "up to there do not show equal steps to the level",
+        n_needed=None,
+    )
+
+
 def findings(case: Case) -> Iterator[Finding]:
     """Steps to each level by history, the declared contrast, and its parts by earlier position."""
     if not case.table.forget_item_names:
@@ -255,18 +331,13 @@ def findings(case: Case) -> Iterator[Finding]:
     comparisons = asked(case.study, "recency", FORGET_LOSS, "anywhere", distance=False)
     for unlearning in case.study.unlearnings:
         for level_name in LEVELS:
-            for history in case.histories:
+            for history in case.unlearned:
                 level = level_of(case, history.name, unlearning, level_name)
                 if level is None:
                     continue
                 path = trajectory(case, history.name, unlearning)
                 times = steps_to(path, level)
-                estimate = of_sample(
-                    times.steps_R,
-                    unit=UNIT,
-                    method="restricted mean min(tau, T), linear interpolation between steps, t",
-                    undefined="undefined: no finite run",
-                )
+                estimate = tau(times, float(path.times_T[-1]))
                 place = Place(
                     contrast="recency",
                     quantity=f"tau({level_name})",
@@ -295,13 +366,8 @@ def findings(case: Case) -> Iterator[Finding]:
                     alignment="at_forget_level",
                 )
                 declared = part.part == "total" and part.earlier is None and level_name == "oracle"
-                describes = {
-                    "total": "last minus earlier: below 0, what was learned last is forgotten in fewer steps",
-                    "head_start": "steps the last position needs to where the earlier one starts",
-                    "speed": "steps beyond the head start; 0 if unlearning is a clock on the level",
-                }[part.part]
                 for comparison in each(comparisons if declared else []):
-                    yield conclude(
+                    finding = conclude(
                         place,
                         part.estimate,
                         part.counts,
@@ -310,8 +376,9 @@ def findings(case: Case) -> Iterator[Finding]:
                         paired=True,
                         refusal=NOT_BAND if by_band(comparison) else "",
                         test=_test(case, part) if comparison else None,
-                        describes=describes,
+                        describes=part.says,
                     )
+                    yield _not_together(finding, part)
 
 
 def phase(case: Case, unlearning: Unlearning, history: str) -> list[tuple[float, float, float, int]]:

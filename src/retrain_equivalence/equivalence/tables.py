@@ -3,7 +3,8 @@
 Every row of a table has the same keys. Numbers are float, int or None (undefined, never nan). `mean`, `low`, `high` are
 an estimate and its 95 % interval over replicates; `n` is how many replicates are behind it. `history` is a
 `History.name`; `position` the 1-based position of its forget stage (None: placebo or oracle); rows come in the study's
-declared order of histories, then unlearnings, then steps. `last` marks an unlearning's last saved step.
+declared order of histories, then unlearnings, then steps. `last` marks an unlearning's last saved step. A placebo
+history, which is never unlearned, stands in distances, stage losses and runs as trained only.
 
 `trajectories`     kind ('history' | 'oracle'), probe, unit, unlearning, history, position, step, mean, low, high, n,
                    censored, failed.  Scalar probes at every recorded step; step 0 (the trained end state) is repeated
@@ -13,16 +14,20 @@ declared order of histories, then unlearnings, then steps. `last` marks an unlea
 `distances`        probe, measure, unit, test_set, unlearning, history, position, oracle, step, last, mean, low, high,
                    n, n_oracles, band_mean, band_low, band_high, band_n, ratio, ratio_low, ratio_high, bias, bias_low,
                    bias_high, censored, failed.  To the oracles of other replicates; step 0 is 'do nothing'; `ratio` is
-                   mean / band_mean, `bias` the bias-corrected squared distance (may be negative).
+                   mean / band_mean, `bias` the bias-corrected squared distance (may be negative). A placebo history:
+                   unlearning '', step 0.
 `path_gap`         probe, measure, unit, test_set, unlearning, history, other, alignment ('at_step' |
                    'at_forget_level'), step (None at a level), last, mean, low, high, n, seed_mean (same history, other
                    replicates: the yardstick), ratio (mean / seed_mean), censored, failed.  Debiased: may be <= 0;
                    leave a gap on a log axis.
 `recency`          unlearning, history, position, level_name ('oracle' | 'halfway'), level (nats/token), unit
                    ('steps'), mean, low, high, n, reached, at_start, not_reached, censored, horizon.  Restricted mean
-                   steps to level.
+                   steps to level; None where no run reached it.
 `recency_contrast` unlearning, level_name, part ('total' | 'head_start' | 'speed'), position (last), earlier
-                   (position, or None for the mean of all earlier ones), unit, mean, low, high, n, reason
+                   (position, or None for the mean of all earlier ones), unit, mean, low, high, n, replicates,
+                   reached, at_start, not_reached, runs, horizon, reason.  Total: restricted mean steps. Head start and
+                   speed: over the replicates in which every run reached it; at_start and not_reached count runs of
+                   all positions in the contrast.
 `phase`            unlearning, history, position, step (midpoint), loss, speed (nats/token per step), n
 `utility`          unlearning, history, position, step, last, forget_probe, forget, forget_low, forget_high,
                    forget_unit, utility_probe, utility, utility_low, utility_high, utility_unit, n
@@ -35,7 +40,6 @@ declared order of histories, then unlearnings, then steps. `last` marks an unlea
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +105,7 @@ def trajectories(case: Case) -> list[Record]:
     rows: list[Record] = []
     for probe in _shown_scalars(case):
         unit = case.table.units[probe]
-        for history in case.histories:
+        for history in case.unlearned:
             for unlearning in case.study.unlearnings:
                 for step in (0, *case.table.saved_steps(probe, None, unlearning.name, [history.name])):
                     estimate, counts = _mean(
@@ -189,38 +193,36 @@ def distances(case: Case) -> list[Record]:
         for history in case.histories:
             trained = oracle_distance.at_step(case, probe, test_set, history.name, "", 0)
             beside = of_band[case.oracle_of[history.name]]
-            for unlearning in case.study.unlearnings:
-                for step in (0, *case.steps(probe, test_set, unlearning)):
-                    found = (
-                        oracle_distance.at_step(case, probe, test_set, history.name, unlearning.name, step)
-                        if step
-                        else trained
-                    )
-                    rows.append(
-                        {
-                            "probe": probe,
-                            "measure": measure_of(probe),
-                            "unit": found.raw.unit,
-                            "test_set": test_set,
-                            "unlearning": unlearning.name,
-                            "history": history.name,
-                            "position": history.position(),
-                            "oracle": case.oracle_of[history.name],
-                            "step": step,
-                            "last": step == case.last(unlearning),
-                            **_numbers(found.raw),
-                            "n": found.raw.n,
-                            "n_oracles": found.raw.n_oracles,
-                            "band_mean": beside.estimate,
-                            "band_low": beside.interval[0],
-                            "band_high": beside.interval[1],
-                            "band_n": beside.n,
-                            **_numbers(found.ratio, "ratio"),
-                            **_numbers(found.bias, "bias"),
-                            "censored": found.counts.censored,
-                            "failed": found.counts.failed,
-                        }
-                    )
+            unlearnings = case.unlearnings_of(history)
+            places = [(u.name, step, step == case.last(u)) for u in unlearnings
+                      for step in (0, *case.steps(probe, test_set, u))]  # fmt: skip
+            for name, step, is_last in places or [("", 0, False)]:
+                found = oracle_distance.at_step(case, probe, test_set, history.name, name, step) if step else trained
+                rows.append(
+                    {
+                        "probe": probe,
+                        "measure": measure_of(probe),
+                        "unit": found.raw.unit,
+                        "test_set": test_set,
+                        "unlearning": name,
+                        "history": history.name,
+                        "position": history.position(),
+                        "oracle": case.oracle_of[history.name],
+                        "step": step,
+                        "last": is_last,
+                        **_numbers(found.raw),
+                        "n": found.raw.n,
+                        "n_oracles": found.raw.n_oracles,
+                        "band_mean": beside.estimate,
+                        "band_low": beside.interval[0],
+                        "band_high": beside.interval[1],
+                        "band_n": beside.n,
+                        **_numbers(found.ratio, "ratio"),
+                        **_numbers(found.bias, "bias"),
+                        "censored": found.counts.censored,
+                        "failed": found.counts.failed,
+                    }
+                )
     return rows
 
 
@@ -231,18 +233,18 @@ def gaps(case: Case) -> list[Record]:
         if measure_of(probe) not in oracle_distance.SQUARED_MEASURES:
             continue
         matched = bool(asked(case.study, "path_gap", probe, "at_forget_level", distance=True))
-        for a, b in combinations(case.histories, 2):
-            trained = path_gap.at_step(case, probe, test_set, a.name, b.name, "", 0)
+        for a, b in case.pairs:
+            trained = path_gap.at_step(case, probe, test_set, a, b, "", 0)
             for unlearning in case.study.unlearnings:
                 found: list[tuple[int | None, path_gap.PathGap]] = [(0, trained)]
                 found += [
-                    (step, path_gap.at_step(case, probe, test_set, a.name, b.name, unlearning.name, step))
+                    (step, path_gap.at_step(case, probe, test_set, a, b, unlearning.name, step))
                     for step in case.steps(probe, test_set, unlearning)
                 ]
-                if matched and (level := path_gap.at_forget_level(case, probe, test_set, a.name, b.name, unlearning)):
+                if matched and (level := path_gap.at_forget_level(case, probe, test_set, a, b, unlearning)):
                     found.append((None, level))
                 rows += [
-                    _gap_row(probe, test_set, unlearning, (a.name, b.name), step, case.last(unlearning), gap)
+                    _gap_row(probe, test_set, unlearning, (a, b), step, case.last(unlearning), gap)
                     for step, gap in found
                 ]
     return rows
@@ -270,8 +272,8 @@ def _gap_row(
         "last": step == last,
         **_numbers(found.gap),
         "n": found.gap.n,
-        "seed_mean": found.seed.estimate,
-        "ratio": found.to_seed.estimate,
+        "seed_mean": found.seed_value,
+        "ratio": found.ratio_value,
         "censored": found.counts.censored,
         "failed": found.counts.failed,
     }
@@ -284,15 +286,13 @@ def recency_by_history(case: Case) -> list[Record]:
         return rows
     for unlearning in case.study.unlearnings:
         for level_name in recency.LEVELS:
-            for history in case.histories:
+            for history in case.unlearned:
                 level = recency.level_of(case, history.name, unlearning, level_name)
                 if level is None:
                     continue
                 path = recency.trajectory(case, history.name, unlearning)
                 times = recency.steps_to(path, level)
-                estimate = of_sample(
-                    times.steps_R, unit=recency.UNIT, method="restricted mean, t", undefined="no finite run"
-                )
+                estimate = recency.tau(times, float(path.times_T[-1]))
                 rows.append(
                     {
                         "unlearning": unlearning.name,
@@ -325,6 +325,12 @@ def recency_contrast(case: Case) -> list[Record]:
             "unit": recency.UNIT,
             **_numbers(part.estimate),
             "n": part.estimate.n,
+            "replicates": part.counts.registered,
+            "reached": part.reached,
+            "at_start": part.at_start,
+            "not_reached": part.not_reached,
+            "runs": part.runs,
+            "horizon": int(part.horizon),
             "reason": part.estimate.undefined,
         }
         for unlearning in case.study.unlearnings
@@ -348,7 +354,7 @@ def phase(case: Case) -> list[Record]:
             "n": n,
         }
         for unlearning in case.study.unlearnings
-        for history in case.histories
+        for history in case.unlearned
         for step, loss, speed, n in recency.phase(case, unlearning, history.name)
     ]
 
@@ -361,7 +367,7 @@ def utility(case: Case) -> list[Record]:
     rows: list[Record] = []
     for forget_probe in forget:
         for utility_probe in useful:
-            for history in case.histories:
+            for history in case.unlearned:
                 for unlearning in case.study.unlearnings:
                     common = set(case.steps(forget_probe, None, unlearning)) & set(
                         case.steps(utility_probe, None, unlearning)
@@ -419,7 +425,7 @@ def runs(case: Case) -> list[Record]:
     rows: list[Record] = []
     table = case.table
     for history in case.histories:
-        for name, last in (("", 0), *((u.name, case.last(u)) for u in case.study.unlearnings)):
+        for name, last in (("", 0), *((u.name, case.last(u)) for u in case.unlearnings_of(history))):
             worst = np.zeros(table.N, dtype=np.uint8)
             for probe in table.scalar_probes:
                 if not probe.startswith("stage_loss:"):

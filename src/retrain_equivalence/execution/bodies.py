@@ -93,23 +93,14 @@ class Bodies:
             return
         planned = self.plan.planned[task.key]
         started = self._saved_at = time.monotonic()
-        match planned.spec:
-            case BaseSpec() as spec:
-                files, made = self.base(planned, spec)
-            case GivenSpec() as spec:
-                files, made = self.given(spec)
-            case StageSpec() as spec:
-                files, made = self.stage(planned, spec)
-            case UnlearnSpec() as spec:
-                files, made = self.unlearn(planned, spec)
-            case CellsSpec() as spec:
-                files, made = self.cells(spec)
-            case ProbeSpec() as spec:
-                files, made = self.probe(spec)
-            case StageLossSpec() as spec:
-                files, made = self.stage_losses(spec)
-            case DistanceSpec() as spec:
-                files, made = self.distance(spec)
+        try:
+            files, made = self._do(planned)
+        except BaseException:
+            # The models are shared by the tasks of a worker, and this one may have left an adapter on its own: a
+            # failure costs the task alone, and its checkpoints are no business of the next.
+            self.states.forget_models()
+            self._checkpoints = None
+            raise
         seconds = round(time.monotonic() - started, 3)
         self.store.put(
             task.key,
@@ -122,6 +113,25 @@ class Bodies:
         if self._checkpoints is not None:
             self._checkpoints.clear()
             self._checkpoints = None
+
+    def _do(self, planned: Planned) -> tuple[Mapping[str, bytes | Path], Made]:
+        match planned.spec:
+            case BaseSpec() as spec:
+                return self.base(planned, spec)
+            case GivenSpec() as spec:
+                return self.given(spec)
+            case StageSpec() as spec:
+                return self.stage(planned, spec)
+            case UnlearnSpec() as spec:
+                return self.unlearn(planned, spec)
+            case CellsSpec() as spec:
+                return self.cells(spec)
+            case ProbeSpec() as spec:
+                return self.probe(spec)
+            case StageLossSpec() as spec:
+                return self.stage_losses(spec)
+            case DistanceSpec() as spec:
+                return self.distance(spec)
 
     def digests(self, parents: tuple[Key, ...]) -> dict[Key, Digest]:
         """Return the digests under which the parents lie in the store."""

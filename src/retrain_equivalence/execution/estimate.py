@@ -68,7 +68,7 @@ def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = 
             seconds = left * sum(float(m.made.get("seconds", 0.0)) for m in manifests) / weight
             disk = left * sum(size for m in manifests for size, _ in m.files.values()) / weight
         elif kind in ("cells", "distance") and (like := list(store.manifests(kind))):
-            # These tasks read all states at once, so a study that has grown has none of them; the store's mean stands in.
+            # They read all states at once, so a study that has grown has none of its own: the store's mean stands in.
             seconds = len(tasks) * sum(float(m.made.get("seconds", 0.0)) for m in like) / len(like)
             disk = len(tasks) * sum(size for m in like for size, _ in m.files.values()) / len(like)
         elif rate is not None and kind in ("stage", "unlearn", "base"):

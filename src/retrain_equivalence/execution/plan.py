@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.core.identity import Key, plain
 from retrain_equivalence.core.seeds import Seeds
 from retrain_equivalence.data.example import Dataset
@@ -193,6 +194,11 @@ class _Planner:
             seeds = self._seeds(replicate, history.shuffle)
             occurrence = history.occurrence(index)
             carried = isinstance(tuning, LoraTuning) and tuning.lora.across_stages == "carried"
+            if carried and taken:
+                raise StudyError.of(
+                    "E-CFG-36", "given", f"'{prefix.name}' would carry on the adapter of a given checkpoint, which has none",
+                    "give whole histories, or set model.tuning.lora.across_stages: merged",
+                )  # fmt: skip
             spec = StageSpec(
                 parent=state,
                 base=base,

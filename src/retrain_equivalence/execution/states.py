@@ -171,6 +171,10 @@ class States:
         if isinstance(model, PeftModel):
             self._keep(base, model.unload())
 
+    def forget_models(self) -> None:
+        """Open every model anew when it is next asked for."""
+        self._shells.clear()
+
     def _keep(self, base: Key, model: PreTrainedModel) -> PreTrainedModel:
         # Merging may return another object than the one it was given; the shell must hold the live one.
         self._shell(base).model = model

@@ -26,7 +26,8 @@ def position_panel(
     """Return one point with its interval per history, in the order of `series`.
 
     Args:
-        frame: columns `series`, `y`, `low`, `high`, and `whole`: false draws a hollow point (not all runs reached it).
+        frame: columns `series`, `y`, `low`, `high`, `whole`: false draws a hollow point (not all runs reached it), and
+            `beyond`: the last step where no run reached it, else nan.
         series: the histories in positional order; the label is the tick.
         title: of this panel.
         y_title: with unit.
@@ -58,7 +59,12 @@ def position_panel(
     )
     partly = data.loc[~data["whole"]].dropna(subset=["y"])
     hollow = alt.Chart(partly).mark_point(size=26, fill=SURFACE.light, opacity=1, strokeWidth=0).encode(x=x, y=y)
-    return finished([line, bars, points, hollow], title, height=250)
+    above = (
+        alt.Chart(data.dropna(subset=["beyond"]))
+        .mark_point(size=70, shape="triangle-up", filled=False, color=MUTED.light, opacity=1)
+        .encode(x=x, y=alt.Y("beyond:Q", scale=scale, axis=axis))
+    )
+    return finished([line, bars, points, hollow, above], title, height=250)
 
 
 PARTS: tuple[tuple[str, str], ...] = (("total", "total"), ("head_start", "head start"), ("speed", "speed"))
@@ -91,7 +97,10 @@ def parts_panel(
     axis = alt.Axis(title=shown(x_title), grid=True, tickCount=5)
     x = alt.X("estimate:Q", scale=scale, axis=axis)
     y = alt.Y(
-        "label:N", sort=order, axis=alt.Axis(title=None, domain=False, ticks=False, grid=False, labelColor=INK.light)
+        "label:N",
+        sort=order,
+        scale=alt.Scale(domain=order),
+        axis=alt.Axis(title=None, domain=False, ticks=False, grid=False, labelColor=INK.light),
     )
     offset = alt.YOffset("part:N", sort=parts, scale=alt.Scale(domain=parts))
     colours, shapes = [INK.light, SERIES[0].light, SERIES[1].light], ["square", "circle", "triangle-up"]

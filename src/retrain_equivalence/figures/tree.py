@@ -16,8 +16,10 @@ from retrain_equivalence.figures.palette import MUTED, ORACLE, SERIES, SURFACE
 if TYPE_CHECKING:
     import altair as alt
 
-ROW, COLUMN = 30, 168
+ROW, COLUMN = 30, 150
 """Pixels between leaves and between depths."""
+LETTER = 6.8
+"""Pixels of a letter of a label, more than most are wide."""
 
 RETAIN, FORGET, PLACEBO, BASE = "retain stage", "forget stage", "placebo stage", "base model"
 KINDS: tuple[tuple[str, str, str], ...] = (
@@ -99,23 +101,24 @@ def tree_chart(nodes: Sequence[Node]) -> alt.TopLevelMixin:
     where = {p.node.path: p for p in placed}
     depth = max(p.x for p in placed)
     n_leaves = max(p.y for p in placed) + 1
-    edges = pd.DataFrame(
-        [
-            {"edge": i, "order": o, "x": x, "y": y}
-            for i, p in enumerate(placed)
-            if p.node.path
-            for o, (x, y) in enumerate(_elbow(where[p.node.path[:-1]], p))
-        ],
-        columns=["edge", "order", "x", "y"],
-    )
+    # One line with gaps: an element for each edge would be a third of the drawing.
+    corners = [
+        corner
+        for p in placed
+        if p.node.path
+        for corner in (*_elbow(where[p.node.path[:-1]], p), (float("nan"), float("nan")))
+    ]
+    edges = pd.DataFrame(corners, columns=["x", "y"]).assign(order=range(len(corners)))
     points = pd.DataFrame(
         [
             {"x": p.x, "y": p.y, "kind": p.node.kind, "oracle": p.node.oracle,
-             "label": shown(p.node.path[-1] if p.node.path else "base", 22), "note": shown(p.node.note, 24)}
+             "label": _label(p.node)}
             for p in placed
         ]
     )  # fmt: skip
-    x_scale = alt.Scale(domain=[-0.1, depth + (0.95 if any(points["note"] != "") else 0.75)], nice=False, zero=False)
+    longest = max(len(label) for label, x in zip(points["label"], points["x"], strict=True) if x == depth)
+    reach = 0.1 + depth + max(0.75, (20 + LETTER * longest) / COLUMN)
+    x_scale = alt.Scale(domain=[-0.1, reach - 0.1], nice=False, zero=False)
     y_scale = alt.Scale(domain=[n_leaves - 0.4, -0.6], nice=False, zero=False)
     x, y = alt.X("x:Q", scale=x_scale, axis=None), alt.Y("y:Q", scale=y_scale, axis=None)
     names = [kind for kind, _, _ in KINDS]
@@ -123,18 +126,20 @@ def tree_chart(nodes: Sequence[Node]) -> alt.TopLevelMixin:
     shape = alt.Shape("kind:N", scale=alt.Scale(domain=names, range=[s for _, _, s in KINDS]), legend=None)
     rings = points.loc[points["oracle"]]
     layers = [
-        alt.Chart(edges).mark_line(color=MUTED.light, strokeWidth=1.2).encode(
-            x=x, y=y, detail="edge:N", order="order:Q"),
-        alt.Chart(rings).mark_point(size=330, filled=True, color=SURFACE.light, shape="circle", opacity=1).encode(
-            x=x, y=y),
-        alt.Chart(rings).mark_point(size=330, filled=False, color=ORACLE.light, strokeWidth=2.2, shape="circle",
-                                    opacity=1).encode(x=x, y=y),
+        alt.Chart(edges).mark_line(
+            color=MUTED.light, strokeWidth=1.2, invalid="break-paths-show-path-domains").encode(
+            x=x, y=y, order="order:Q"),
+        alt.Chart(rings).mark_point(size=330, filled=True, fill=SURFACE.light, stroke=ORACLE.light, strokeWidth=2.2,
+                                    shape="circle", opacity=1).encode(x=x, y=y),
         alt.Chart(points).mark_point(size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape),
         alt.Chart(points).mark_text(align="left", dx=15, dy=-8, fontSize=12).encode(x=x, y=y, text="label:N"),
-        alt.Chart(points.loc[points["note"] != ""]).mark_text(
-            align="left", dx=15, dy=7, fontSize=10.5, color=MUTED.light).encode(x=x, y=y, text="note:N"),
     ]  # fmt: skip
-    return alt.layer(*layers).properties(width=COLUMN * (depth + 1) * 0.9, height=ROW * n_leaves + 24)
+    return alt.layer(*layers).properties(width=COLUMN * reach, height=ROW * n_leaves + 24)
+
+
+def _label(node: Node) -> str:
+    name = shown(node.path[-1] if node.path else "base", 22)
+    return f"{name}: {shown(node.note, 24)}" if node.note else name
 
 
 def _elbow(parent: Placed, child: Placed) -> tuple[tuple[float, float], ...]:

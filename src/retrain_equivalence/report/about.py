@@ -121,6 +121,7 @@ def _pairs(caption: str, lines: list[tuple[str, str]]) -> Table:
         caption,
         (Column(head="field", text=lambda line: line[0]), Column(head="value", text=lambda line: line[1])),
         lines,
+        folded=True,
     )
 
 

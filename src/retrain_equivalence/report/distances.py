@@ -58,9 +58,25 @@ def distances(material: Material) -> Section:
             "How far an unlearned model's next-token predictions are from those of models retrained without the "
             "forget stage. Two retrained models of different seeds are not equal either: their distance is the grey "
             "band, and a ratio of 1 to it is as close as retraining gets. Distances pair different replicates only.",
+            *_yardstick(material, main),
         ),
         figures=tuple(figures),
         tables=tables,
+    )
+
+
+def _yardstick(material: Material, records: list[Record]) -> tuple[str, ...]:
+    """Say how far placebo histories are from their oracles: what an extra stage does that taught something else."""
+    placebos = [r for r in records if r["history"] not in material.unlearned and r["ratio"] is not None]
+    first = [r for r in placebos if r["test_set"] == in_test_set_order(placebos)[0]]
+    if not first:
+        return ()
+    where = test_set(first[0]["test_set"])
+    ratios = sorted(r["ratio"] for r in first)
+    size = number(ratios[0]) if len(ratios) == 1 else f"{number(ratios[0])} to {number(ratios[-1])}"
+    return (
+        "Yardstick: placebo histories, which learned something unrelated in place of the forget stage and are never "
+        f"unlearned, are {size} times the band from their oracles on {where}; the tables have them as trained.",
     )
 
 
@@ -110,7 +126,7 @@ def _by_step(material: Material, records: list[Record], at: int) -> Figure:
 
 def _columns(material: Material) -> tuple[Column, ...]:
     return (
-        column("unlearning", "unlearning"),
+        column("unlearning", "unlearning", lambda name: name or "trained"),
         column("history", "history", material.short),
         column("step", "step", numeric=True),
         *mean_columns(),
@@ -156,7 +172,7 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
     margins = sorted({f.margin for f in asked if f.margin is not None})
     bounds = [r[k] for r in last for k in ("ratio", "ratio_low", "ratio_high")]
     domain = common_domain([*bounds, *margins, 1.0], log=True)
-    is_many = len(material.names) > MOST_LOOKS
+    is_many = len(material.unlearned) > MOST_LOOKS
     panels: list[str] = []
     for name in in_test_set_order(last):
         # With many histories a row for each would be a wall; the table behind the figure has them all.
@@ -195,7 +211,7 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
         caption=material.caption(
             f"{upper_first(measure)} to the oracle at the last step, as a multiple of the distance between two "
             "retrained models (no unit, log axis)"
-            + (f"; of {len(material.names)} histories the farthest of each position is drawn" if is_many else ""),
+            + (f"; of {len(material.unlearned)} histories the farthest of each position is drawn" if is_many else ""),
             [r["n"] for r in last],
             JACKKNIFE,
         ),

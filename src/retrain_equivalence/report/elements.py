@@ -37,6 +37,8 @@ class Table:
     """Which rows are kept first if the table must be cut."""
     left_out: int = 0
     """How many rows are not in the page."""
+    folded: bool = False
+    """Whether it is closed until a reader opens it; long ones always are."""
 
     @classmethod
     def of(
@@ -46,6 +48,7 @@ class Table:
         records: Iterable[Any],
         *,
         prefer: Callable[[Any], bool] = lambda record: True,
+        folded: bool = False,
     ) -> Table:
         """Build a table.
 
@@ -54,6 +57,7 @@ class Table:
             columns: in order.
             records: rows of a report table, or any values that the columns can read.
             prefer: which records matter most: they are kept if the page cannot hold all.
+            folded: whether it is closed until a reader opens it.
         """
         listed = list(records)
         return cls(
@@ -62,6 +66,7 @@ class Table:
             numeric=tuple(column.numeric for column in columns),
             rows=tuple(tuple(column.text(record) for column in columns) for record in listed),
             preferred=tuple(prefer(record) for record in listed),
+            folded=folded,
         )
 
     def cut(self, most: int) -> Table:
@@ -94,6 +99,8 @@ class Figure:
     table: Table
     wide: bool = False
     """Whether the panel needs the whole width and scrolls on a narrow screen."""
+    folded: bool = False
+    """Whether it is a variant of another figure, closed until a reader opens it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +111,8 @@ class Section:
     title: str
     says: tuple[str, ...] = ()
     """Paragraphs, in plain words."""
+    points: tuple[tuple[str, str], ...] = ()
+    """A list after the paragraphs: what each point is about, and what is said of it."""
     figures: tuple[Figure, ...] = ()
     tables: tuple[Table, ...] = ()
     text: str = ""

@@ -10,7 +10,7 @@ from retrain_equivalence.figures.palette import INK
 from retrain_equivalence.figures.panel import common_domain
 from retrain_equivalence.figures.trade_off import Target, plane_panel
 from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
-from retrain_equivalence.report.material import Material, column, is_end
+from retrain_equivalence.report.material import Material, column, is_end, within_fraction
 from retrain_equivalence.report.words import interval, number, probe, upper_first
 
 
@@ -18,6 +18,7 @@ def forgetting_and_utility(material: Material) -> Section:
     """Return one figure per utility probe, one panel per unlearning."""
     records = list(material.tables["utility"])
     pairs = list(dict.fromkeys((r["forget_probe"], r["utility_probe"]) for r in records))
+    pairs.sort(key=_is_variant)
     figures = tuple(
         _figure(material, [r for r in records if (r["forget_probe"], r["utility_probe"]) == pair], i)
         for i, pair in enumerate(pairs)
@@ -31,6 +32,11 @@ def forgetting_and_utility(material: Material) -> Section:
         ),
         figures=figures,
     )
+
+
+def _is_variant(pair: tuple[str, str]) -> bool:
+    """Whether the same is shown by label and strict answer already: these stand open, variants can be opened."""
+    return any(name.partition("/")[2] not in ("", "label", "strict") for name in pair)
 
 
 def _targets(material: Material, forget: str, utility: str) -> list[Target]:
@@ -55,6 +61,8 @@ def _figure(material: Material, records: list[Record], at: int) -> Figure:
     reach_y = [v for t in targets for v in (t.y, t.y_low, t.y_high)]
     x_domain = common_domain([*(r["forget"] for r in records), *reach_x])
     y_domain = common_domain([*(r["utility"] for r in records), *reach_y])
+    if first["utility_unit"] == "fraction" and y_domain:
+        y_domain = within_fraction(y_domain)
     panels: list[str] = []
     for unlearning in material.unlearnings(records):
         own = [r for r in records if r["unlearning"] == unlearning]
@@ -76,6 +84,7 @@ def _figure(material: Material, records: list[Record], at: int) -> Figure:
     return Figure(
         name=f"utility-{at}",
         title=f"{upper_first(probe(utility))}, against {_axis(forget)}",
+        folded=_is_variant((forget, utility)),
         panels=tuple(panels),
         legend=material.legend(extra if targets else extra[:1]),
         caption=material.caption(

@@ -36,17 +36,22 @@ class Material:
 
     @cached_property
     def names(self) -> dict[str, Named]:
-        """The unlearned histories with their short names and looks, by `History.name`, in declared order."""
+        """All histories with their short names and looks, by `History.name`, in declared order."""
         return named(self.study.all_histories())
+
+    @cached_property
+    def unlearned(self) -> dict[str, Named]:
+        """Those of `names` that are unlearned: all but placebos."""
+        return {name: entry for name, entry in self.names.items() if entry.history.position() is not None}
 
     @property
     def series(self) -> list[Series]:
-        """One line per history."""
-        return [entry.series for entry in self.names.values()]
+        """One line per unlearned history."""
+        return [entry.series for entry in self.unlearned.values()]
 
     def legend(self, extra: Iterable[Entry] = ()) -> tuple[Entry, ...]:
         """The legend of `series`, followed by further entries."""
-        return of_series(legend_of(self.names), extra)
+        return of_series(legend_of(self.unlearned), extra)
 
     @cached_property
     def model_note(self) -> str:
@@ -106,6 +111,12 @@ def one_band(levels: Sequence[tuple[float, float | None, float | None]]) -> tupl
 def spanning(n: int) -> str:
     """Return what a caption adds where one band stands for several oracles."""
     return f"; the grey band spans {n} oracle orders" if n > 1 else ""
+
+
+def within_fraction(domain: tuple[float, float]) -> tuple[float, float]:
+    """Return the range of an axis of fractions: a t interval may leave 0 to 1, the drawing does not."""
+    room = 0.02 * (domain[1] - domain[0])
+    return max(domain[0], -room), min(domain[1], 1 + room)
 
 
 def is_end(record: Record) -> bool:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def write_report(directory: Path) -> Path:
     lock = _read(directory, LOCK)
     study = load_study(directory / LOCK)
     frame = from_parquet(_read(directory, ROWS))
-    findings = _parsed(directory, FINDINGS, from_json)
+    findings = _parsed(directory, FINDINGS, partial(from_json, wanted=_is_shown))
     known = _parsed(directory, PROVENANCE, json.loads)
     page = render(
         study,
@@ -97,6 +98,12 @@ def write_report(directory: Path) -> Path:
             "E-ENV-41", str(path), f"cannot be written ({error.strerror})", "check space and permissions"
         ) from None
     return path
+
+
+def _is_shown(finding: Mapping[str, Any]) -> bool:
+    """Whether a section may show a finding: what was declared, and slopes, which no table of the report holds."""
+    declared = bool(finding["verdict"] or finding["family"])
+    return declared or (finding["contrast"] == "growth" and finding["estimate"] is not None)
 
 
 def _read(directory: Path, name: str) -> bytes:

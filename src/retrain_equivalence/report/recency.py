@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.legend import Entry
-from retrain_equivalence.figures.palette import INK, SERIES, Series
+from retrain_equivalence.figures.palette import INK, MUTED, SERIES, Series
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.figures.recency import PARTS, parts_panel, position_panel
 from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.report.material import Material, column, mean_columns
-from retrain_equivalence.report.words import counted, interval, number
+from retrain_equivalence.report.recency_words import LEVELS, sentence
+from retrain_equivalence.report.words import counted, interval, listed, number
 
 PARTLY = Entry(label="hollow: not every run reached the level", mark="hollow", colour=INK.light)
-LEVELS = {"oracle": "the oracle's forget level", "halfway": "the halfway level"}
+BEYOND = Entry(label="triangle: no run reached it by that step", mark="hollow", colour=MUTED.light, shape="triangle-up")
 
 
 def recency(material: Material) -> Section:
@@ -39,7 +41,13 @@ def recency(material: Material) -> Section:
             "How many unlearning steps each history needs until the loss on the forget items reaches the level of "
             "the oracle, which never saw them. A run that does not reach it counts with all its steps (restricted "
             "mean). The difference between the last position and an earlier one is a head start (the last one begins "
-            "with a lower loss) plus a speed (it moves more slowly from the same loss).",
+            "with a lower loss) plus a speed (it moves more slowly from the same loss); this split exists only in "
+            "replicates in which every run reached the level.",
+        ),
+        points=tuple(
+            (unlearning.name, said)
+            for unlearning in material.study.unlearnings
+            if (said := sentence(contrasts, unlearning.name))
         ),
         figures=tuple(figures),
         tables=(_undefined(material, undefined),) if undefined else (),
@@ -47,30 +55,32 @@ def recency(material: Material) -> Section:
 
 
 def _by_position(material: Material, records: list[Record], level: str) -> Figure:
-    ticks = [_ticked(material, name) for name in sorted(material.names, key=lambda n: _place(material, n))]
-    domain = common_domain([r[k] for r in records for k in ("mean", "low", "high")])
+    ticks = [_ticked(material, name) for name in sorted(material.unlearned, key=lambda n: _place(material, n))]
+    beyond = {(r["unlearning"], r["history"]): r["horizon"] for r in records if r["mean"] is None and r["not_reached"]}
+    domain = common_domain([*(r[k] for r in records for k in ("mean", "low", "high")), *beyond.values()])
     panels: list[str] = []
     for unlearning in material.unlearnings(records):
         own = [r for r in records if r["unlearning"] == unlearning]
         frame = pd.DataFrame(
             {"series": r["history"], "y": r["mean"], "low": r["low"], "high": r["high"],
-              "whole": not (r["not_reached"] or r["censored"]),} for r in own
-        ).astype({"y": float, "low": float, "high": float})  # fmt: skip
+             "whole": not (r["not_reached"] or r["censored"]), "beyond": beyond.get((unlearning, r["history"]))}
+            for r in own
+        ).astype({"y": float, "low": float, "high": float, "beyond": float})  # fmt: skip
         chart = position_panel(frame, ticks, title=unlearning, y_title="steps", y_domain=domain,
                                x_title="history, by position of the forget stage")  # fmt: skip
         label = f"Steps of {unlearning} to {LEVELS.get(level, level)}: " + "; ".join(
-            f"{material.short(r['history'])} {number(r['mean'])}" for r in own
+            f"{material.short(r['history'])} {'not reached' if r['mean'] is None else number(r['mean'])}" for r in own
         )
         panels.append(to_svg(chart, name=f"recency-{level}-{len(panels)}", label=label))
     return Figure(
         name=f"recency-{level}",
         title=f"Steps to {LEVELS.get(level, level)}",
         panels=tuple(panels),
-        legend=(*(replace(entry, mark="point") for entry in material.legend()), PARTLY),
+        legend=(*(replace(entry, mark="point") for entry in material.legend()), *_marks(records, beyond)),
         caption=material.caption(
             "Restricted mean of the unlearning steps until the loss on the forget items reaches "
             f"{LEVELS.get(level, level)}",
-            [r["n"] for r in records],
+            [r["n"] for r in records if r["n"]],
         ),
         table=Table.of(
             f"Steps to {LEVELS.get(level, level)}",
@@ -90,9 +100,13 @@ def _by_position(material: Material, records: list[Record], level: str) -> Figur
     )
 
 
+def _marks(records: list[Record], beyond: Mapping[tuple[str, str], int]) -> list[Entry]:
+    partly = any(r["mean"] is not None and (r["not_reached"] or r["censored"]) for r in records)
+    return [*([PARTLY] if partly else []), *([BEYOND] if beyond else [])]
+
+
 def _place(material: Material, name: str) -> int:
-    """Histories stand by the position of the forget stage; placebos, which have none, come last."""
-    return material.names[name].history.position() or len(material.study.stages) + 1
+    return material.names[name].history.position() or 0
 
 
 def _ticked(material: Material, name: str) -> Series:
@@ -106,9 +120,11 @@ def _against(record: Record) -> str:
 
 
 def _parts(material: Material, records: list[Record], level: str) -> Figure:
-    domain = common_domain([0.0, *(r[k] for r in records for k in ("mean", "low", "high"))])
+    # Parts over two or three replicates have intervals that would leave nothing else to see.
+    totals = [r[k] for r in records if r["part"] == "total" for k in ("low", "high")]
+    domain = common_domain([0.0, *totals, *(r["mean"] for r in records)])
     panels: list[str] = []
-    for unlearning in material.unlearnings(records):
+    for unlearning in material.unlearnings(r for r in records if r["mean"] is not None):
         own = [r for r in records if r["unlearning"] == unlearning]
         frame = pd.DataFrame(
             {"label": _against(r), "part": r["part"], "estimate": r["mean"], "low": r["low"], "high": r["high"]}
@@ -132,9 +148,11 @@ def _parts(material: Material, records: list[Record], level: str) -> Figure:
             Entry(label=word, mark="point", colour=looks[part][0], shape=looks[part][1]) for part, word in PARTS
         ),
         caption=material.caption(
-            "Unlearning steps that the last position needs more than an earlier one, paired by replicate: "
-            "total = head start + speed",
-            [r["n"] for r in records],
+            "Unlearning steps that the last position needs more than an earlier one, paired by replicate. In "
+            "replicates in which every run reached the level, total = head start + speed; the total counts a run that "
+            "did not reach it with all its steps, and is then over more replicates than its parts. Wide intervals are "
+            "cut at the edge",
+            [r["n"] for r in records if r["n"]],
         ),
         table=Table.of(
             f"Head start and speed, in steps, at {LEVELS.get(level, level)}",
@@ -143,7 +161,9 @@ def _parts(material: Material, records: list[Record], level: str) -> Figure:
                 Column(head="contrast", text=_against),
                 column("part", "part", lambda part: dict(PARTS).get(part, part)),
                 *mean_columns("steps"),
-                column("what it says", "reason"),
+                column("every run reached", "reached", number, numeric=True),
+                column("runs not there", "not_reached", number, numeric=True),
+                column("of runs", "runs", number, numeric=True),
             ),
             records,
         ),
@@ -151,16 +171,26 @@ def _parts(material: Material, records: list[Record], level: str) -> Figure:
 
 
 def _undefined(material: Material, records: list[Record]) -> Table:
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for r in records:
+        groups.setdefault((r["unlearning"], r["level_name"], r["reason"]), []).append(r)
+
+    def parts(key: tuple[str, str, str]) -> str:
+        return listed(list(dict.fromkeys(dict(PARTS)[r["part"]] for r in groups[key])))
+
+    def against(key: tuple[str, str, str]) -> str:
+        return listed(list(dict.fromkeys(_against(r) for r in groups[key])))
+
     return Table.of(
         "Contrasts that are undefined, and why",
         (
-            column("unlearning", "unlearning"),
-            Column(head="contrast", text=_against),
-            column("level", "level_name", lambda name: LEVELS.get(name, name)),
-            column("part", "part", lambda part: dict(PARTS).get(part, part)),
-            column("reason", "reason"),
+            Column(head="unlearning", text=lambda key: key[0]),
+            Column(head="level", text=lambda key: LEVELS.get(key[1], key[1])),
+            Column(head="part", text=parts),
+            Column(head="contrast", text=against),
+            Column(head="reason", text=lambda key: key[2].removeprefix("undefined: ")),
         ),
-        records,
+        groups,
     )
 
 

@@ -10,15 +10,18 @@ from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.legend import ORACLE_LEVEL
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.elements import Figure, Section, Table
-from retrain_equivalence.report.material import Material, column, mean_columns, one_band, spanning
+from retrain_equivalence.report.material import Material, column, mean_columns, one_band, spanning, within_fraction
 from retrain_equivalence.report.words import number, probe, upper_first
+
+VARIANTS = ("flexible", "samples_strict", "samples_flexible")
+"""Other ways to read one answer: closed until a reader opens them."""
 
 
 def trajectories(material: Material) -> Section:
     """Return one figure per probe; its panels are the unlearnings, with one vertical axis for all of them."""
     records = material.tables["trajectories"]
     probes = list(dict.fromkeys(r["probe"] for r in records if r["kind"] == "history"))
-    ranked = sorted(probes, key=lambda name: (name != "forget_loss", not name.startswith("forget_score"), name))
+    ranked = sorted(probes, key=_rank)
     figures = tuple(_figure(material, name, i) for i, name in enumerate(ranked))
     return Section(
         name="trajectories",
@@ -32,6 +35,11 @@ def trajectories(material: Material) -> Section:
     )
 
 
+def _rank(name: str) -> tuple[object, ...]:
+    is_variant = name.partition("/")[2] in VARIANTS
+    return name != "forget_loss", not name.startswith("forget_score"), is_variant, name
+
+
 def _figure(material: Material, name: str, at: int) -> Figure:
     records = [r for r in material.tables["trajectories"] if r["probe"] == name]
     lines = [r for r in records if r["kind"] == "history"]
@@ -40,6 +48,8 @@ def _figure(material: Material, name: str, at: int) -> Figure:
     levels = [(r["mean"], r["low"], r["high"]) for r in oracles if r["mean"] is not None]
     bands = one_band(levels)
     domain = common_domain([r[key] for r in records for key in ("mean", "low", "high")])
+    if unit == "fraction" and domain:
+        domain = within_fraction(domain)
     series = material.series
     panels: list[str] = []
     for unlearning in material.unlearnings(lines):
@@ -61,6 +71,7 @@ def _figure(material: Material, name: str, at: int) -> Figure:
     return Figure(
         name=f"trajectory-{at}",
         title=upper_first(probe(name)),
+        folded=name.partition("/")[2] in VARIANTS,
         panels=tuple(panels),
         legend=material.legend([ORACLE_LEVEL] if bands else []),
         caption=material.caption(what, [r["n"] for r in lines]),

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from retrain_equivalence.equivalence.finding import Finding, Verdict
 from retrain_equivalence.report.elements import Column, Section, Table
 from retrain_equivalence.report.material import Material
+from retrain_equivalence.report.recency_words import sentence
 from retrain_equivalence.report.words import counted, interval, listed, number, probe, test_set, upper_first
 
 MOVED_NOTHING = 0.01
 """A change of the forget loss below this many nats per token is said to be none; the warning names the number."""
+
+MOST_STATEMENTS = 8
+"""Sentences that stand open under the answer."""
 
 CONTRASTS = {
     "oracle_distance": "distance to the retrain oracle",
@@ -66,10 +70,15 @@ class Answer:
     """The first screen."""
 
     headline: str
+    scope: str
+    """What was judged how often; empty if nothing was."""
     by_unlearning: str
     """The same counts, method by method; empty if there is one method."""
     matrices: tuple[Matrix, ...]
     statements: tuple[Statement, ...]
+    """The most important ones."""
+    more: tuple[Statement, ...]
+    """The others, which a reader may open."""
     warnings: tuple[str, ...]
 
 
@@ -88,13 +97,24 @@ def answer(material: Material) -> Answer:
             finding.test_set,
         )
         groups.setdefault(key, []).append(finding)
+    ranked = sorted(groups, key=lambda key: _importance(groups[key][0]))
+    first = set(ranked[:MOST_STATEMENTS])
     return Answer(
         headline=_headline(final),
+        scope=_scope(material, final),
         by_unlearning=_by_unlearning(material, final),
         matrices=_matrices(material, groups),
-        statements=tuple(_statement(material, group) for group in groups.values()),
+        statements=tuple(_statement(material, groups[key]) for key in groups if key in first),
+        more=tuple(_statement(material, groups[key]) for key in groups if key not in first),
         warnings=tuple(warnings(material)),
     )
+
+
+def _importance(f: Finding) -> tuple[int, int]:
+    """What an answer needs first: forget items and what has no test set; nearness to the oracle, then recency."""
+    contrasts = ("oracle_distance", "recency", "path_gap", "difference", "improvement", "growth")
+    rank = contrasts.index(f.contrast) if f.contrast in contrasts else len(contrasts)
+    return f.test_set not in ("", "forget"), rank
 
 
 def _place(material: Material, f: Finding) -> tuple[object, ...]:
@@ -119,12 +139,23 @@ def _headline(final: Sequence[Finding]) -> str:
     parts = [f"{counts[v]} {v}" for v in ORDER if counts[v]]
     if len(parts) == 1:
         verdict = next(v for v in ORDER if counts[v])
-        every = f"All {len(final)} declared comparisons are" if len(final) > 1 else "The one declared comparison is"
+        every = f"All {len(final)} verdicts are" if len(final) > 1 else "The one verdict is"
         return f"{every} {verdict}: {_MEANING[verdict]}."
     equivalent = counts[Verdict.EQUIVALENT]
     start = f"{equivalent} of {len(final)}" if equivalent else f"None of {len(final)}"
     rest = listed([f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ORDER[:2] if counts[v]])
-    return f"{start} declared comparisons {'is' if equivalent == 1 else 'are'} EQUIVALENT; {rest}."
+    return f"{start} verdicts {'is' if equivalent == 1 else 'are'} EQUIVALENT; {rest}."
+
+
+def _scope(material: Material, final: Sequence[Finding]) -> str:
+    """Say why there are more verdicts than comparisons: a comparison is judged wherever it can be asked."""
+    asked = sum(comparison.margin is not None for comparison in material.study.comparisons)
+    if not final or len(final) <= asked:
+        return ""
+    return (
+        f"{counted(asked, 'declared comparison')} with a margin, judged for each history or pair of histories, "
+        "unlearning and test set."
+    )
 
 
 def _by_unlearning(material: Material, final: Sequence[Finding]) -> str:
@@ -193,6 +224,8 @@ def _statement(material: Material, group: Sequence[Finding]) -> Statement:
         says += f" ({who})" if who else ""
         says += f", {100 * far.level:g} % interval {interval(far.low, far.high)}"
     says += f", n = {far.n}" + (f" and {far.n_oracles} oracles" if far.n_oracles else "") + f"; {_margin(far)}."
+    if far.contrast == "recency" and (said := sentence(material.tables["recency_contrast"], far.unlearning)):
+        says = f"{said.removesuffix('.')}; {_margin(far)}."
     about = f"{subject}{where}" + (f", {probe(far.probe)}" if not far.test_set and far.probe else "")
     return Statement(badges=_badges(group), about=about, says=upper_first(says), reason=_sentence(far.reason))
 
@@ -221,6 +254,8 @@ def _matrices(material: Material, groups: dict[tuple[str, ...], list[Finding]]) 
         one = next(iter(own.values()))[0]
         caption = f"{upper_first(what)}{alignment}, {probe(top[1])}; {_margin(one)}"
         caption += f": {one.rationale}" if one.rationale else ""
+        unit = "multiples of the band" if one.margin_kind == "times_band" else one.unit
+        caption += f". Verdicts and the range of the estimates{f', in {unit}' if unit else ''}"
         found.append(
             Matrix(caption=caption, heads=tuple(test_set(name) if name else "verdict" for name in sets), rows=rows)
         )
@@ -232,8 +267,7 @@ def _range(group: Sequence[Finding]) -> str:
     if not values:
         return "undefined"
     low, high = number(min(values)), number(max(values))
-    unit = "× band" if group[0].margin_kind == "times_band" else group[0].unit
-    return f"{low} {unit}".strip() if low == high else f"{low} to {high} {unit}".strip()
+    return low if low == high else f"{low} to {high}"
 
 
 def warnings(material: Material) -> list[str]:

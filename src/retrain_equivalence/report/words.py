@@ -163,7 +163,12 @@ def named(histories: Sequence[History]) -> dict[str, Named]:
     for i, history in enumerate(histories, start=1):
         short = f"{'placebo ' if history.position() is None else 'p'}{_place(history)}" if telling else f"H{i}"
         shorts.append(f"{short}~{history.shuffle}" if history.shuffle and telling else short)
-    looks = _looks(histories, shorts)
+    # A placebo is never unlearned, so no line is drawn for it: it takes no looks from those that are.
+    looks: list[Series] = [Series(name="", label="", colour="", dash=(1, 0), shape="circle")] * len(histories)
+    for is_placebo in (False, True):
+        own = [i for i, history in enumerate(histories) if (history.position() is None) is is_placebo]
+        for i, series in zip(own, _looks([histories[i] for i in own], [shorts[i] for i in own]), strict=True):
+            looks[i] = series
     found: dict[str, Named] = {}
     for history, short, series in zip(histories, shorts, looks, strict=True):
         order = " › ".join(stage.name for stage in history.stages) or "base model"
