@@ -42,11 +42,25 @@ def test_a_forest_without_rows_is_still_drawn() -> None:
 
 def test_positions_keep_the_order_of_the_series() -> None:
     frame = pd.DataFrame(
-        {"series": ["b", "a"], "y": [9.0, 4.0], "low": [8.0, 3.0], "high": [10.0, 5.0], "whole": [False, True]}
-    )
+        {"series": ["b", "a"], "y": [9.0, 4.0], "low": [8.0, 3.0], "high": [10.0, 5.0], "whole": [False, True],
+         "beyond": [None, None]}
+    ).astype({"beyond": float})  # fmt: skip
     root = ET.fromstring(to_svg(position_panel(frame, SERIES, title="t", y_title="steps"), name="r", label="l"))
     ticks = [e.text for e in root.iter() if e.text in ("p1", "p2")]
     assert ticks == ["p1", "p2"]
+
+
+def test_a_history_of_which_no_run_reached_the_level_has_a_mark_at_the_last_step() -> None:
+    frame = pd.DataFrame(
+        {"series": ["a", "b"], "y": [4.0, None], "low": [3.0, None], "high": [5.0, None], "whole": [True, False],
+         "beyond": [None, 20.0]}
+    ).astype(dict.fromkeys(("y", "low", "high", "beyond"), float))  # fmt: skip
+
+    def paths(drawn: pd.DataFrame) -> int:
+        svg = to_svg(position_panel(drawn, SERIES, title="t", y_title="steps", y_domain=(0, 21)), name="r", label="l")
+        return sum(e.tag.endswith("path") for e in ET.fromstring(svg).iter())
+
+    assert paths(frame) == paths(frame.assign(beyond=float("nan"))) + 1
 
 
 def test_parts_are_drawn_beside_each_other() -> None:

@@ -77,6 +77,8 @@ def test_the_skip_link_and_every_table_can_be_reached_by_keyboard(file: Path) ->
 
 def test_the_accessibility_tree_names_drawings_and_tables(file: Path) -> None:
     with opened(file) as (page, _):
+        # What is closed is not in the tree until it is opened.
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
         images = page.get_by_role("img").count()
         assert images == page.evaluate("document.querySelectorAll('svg[role=img]').length") > 10
         assert page.get_by_role("main").count() == page.get_by_role("contentinfo").count() == 1

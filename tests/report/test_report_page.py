@@ -54,7 +54,8 @@ def test_eight_sentences_stand_open_and_the_others_can_be_opened(page: str) -> N
     answer = next(e for e in read(page).all("section") if e.attributes["id"] == "answer")
     (first, more) = [e for e in answer.all("ul") if e.attributes.get("class") == "statements"]
     assert len(first.all("li")) == 8 and more in answer.all("details")[0].children
-    assert not [e for e in first.all("li") if "retain items" in e.text() or "generic text" in e.text()]
+    abouts = [e.all("strong")[0].text() for e in more.all("li")]
+    assert all(" on " in about and not about.endswith(" on forget items") for about in abouts)
     assert f"{len(more.all('li'))} more sentences" in answer.all("summary")[0].text()
 
 
@@ -63,8 +64,10 @@ def test_the_recency_section_says_per_unlearning_whether_it_shows_and_as_what(pa
     points = next(e for e in section.all("ul") if e.attributes.get("class") == "points").all("li")
     texts = {e.all("strong")[0].text(): " ".join(e.text().split()) for e in points}
     assert list(texts) == ["ga:", "npo:", "simnpo:"]
+    # The fixture's simnpo moves too little for any run to reach the oracle's level.
+    assert "undefined: no run reached the level by step 30" in texts.pop("simnpo:")
     for text in texts.values():
-        assert "Recency shows" in text and "95 % interval of the difference" in text and "n = " in text
+        assert "95 % interval of the difference" in text and "n = " in text
         assert "head start" in text and "speed" in text
 
 
@@ -81,9 +84,8 @@ def test_a_placebo_is_a_yardstick_and_no_line(tmp_path: Path) -> None:
     assert "Interim" not in text and "0 registered runs" not in text
     for legend in (e for e in document.all("ul") if e.attributes.get("class") == "legend"):
         assert not [e for e in legend.all("li") if e.text().strip().startswith("placebo 1")]
-    table = next(
-        e for e in document.all("table") if e.all("caption")[0].text().endswith("to the oracle on forget items")
-    )
+    ends = "to the oracle on forget items"
+    table = next(e for e in document.all("table") if e.all("caption")[0].text().endswith(ends))
     trained = [[c.text() for c in row.children] for row in table.all("tbody")[0].all("tr") if "trained" in row.text()]
     assert [row[1:3] for row in trained] == [["placebo 1", "0"], ["placebo 2", "0"], ["placebo 3", "0"]]
 

@@ -4,7 +4,8 @@ Every row of a table has the same keys. Numbers are float, int or None (undefine
 an estimate and its 95 % interval over replicates; `n` is how many replicates are behind it. `history` is a
 `History.name`; `position` the 1-based position of its forget stage (None: placebo or oracle); rows come in the study's
 declared order of histories, then unlearnings, then steps. `last` marks an unlearning's last saved step. A placebo
-history, which is never unlearned, stands in distances, stage losses and runs as trained only.
+history, which is never unlearned, stands in distances, stage losses and runs as trained only. Of a study with the
+Hellinger distance, the other distances are here at step 0 and at the last step.
 
 `trajectories`     kind ('history' | 'oracle'), probe, unit, unlearning, history, position, step, mean, low, high, n,
                    censored, failed.  Scalar probes at every recorded step; step 0 (the trained end state) is repeated
@@ -46,7 +47,7 @@ import numpy as np
 
 from retrain_equivalence.equivalence import band, natural_forgetting, oracle_distance, path_gap, recency
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import asked, measure_of
+from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_sample
 from retrain_equivalence.equivalence.measurements import CENSORED, FAILED, UNSCORED, StateClass, state_class
 from retrain_equivalence.equivalence.runs import count, status_of_scalars
@@ -185,6 +186,15 @@ def bands(case: Case) -> list[Record]:
     return rows
 
 
+def _steps(case: Case, probe: str, test_set: str, unlearning: Unlearning) -> list[int]:
+    """The steps > 0 of a distance: all saved ones of the primary one, the last of the others, as pages show them."""
+    steps = case.steps(probe, test_set, unlearning)
+    measures = {measure_of(name) for name, _ in case.table.distance_probes}
+    if measure_of(probe) == PRIMARY_MEASURE or PRIMARY_MEASURE not in measures:
+        return steps
+    return [step for step in steps if step == case.last(unlearning)]
+
+
 def distances(case: Case) -> list[Record]:
     """Distances to the oracles of other replicates, at every saved step, beside the band."""
     rows: list[Record] = []
@@ -195,7 +205,7 @@ def distances(case: Case) -> list[Record]:
             beside = of_band[case.oracle_of[history.name]]
             unlearnings = case.unlearnings_of(history)
             places = [(u.name, step, step == case.last(u)) for u in unlearnings
-                      for step in (0, *case.steps(probe, test_set, u))]  # fmt: skip
+                      for step in (0, *_steps(case, probe, test_set, u))]  # fmt: skip
             for name, step, is_last in places or [("", 0, False)]:
                 found = oracle_distance.at_step(case, probe, test_set, history.name, name, step) if step else trained
                 rows.append(
@@ -239,7 +249,7 @@ def gaps(case: Case) -> list[Record]:
                 found: list[tuple[int | None, path_gap.PathGap]] = [(0, trained)]
                 found += [
                     (step, path_gap.at_step(case, probe, test_set, a, b, unlearning.name, step))
-                    for step in case.steps(probe, test_set, unlearning)
+                    for step in _steps(case, probe, test_set, unlearning)
                 ]
                 if matched and (level := path_gap.at_forget_level(case, probe, test_set, a, b, unlearning)):
                     found.append((None, level))

@@ -32,9 +32,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     from retrain_equivalence.store.local import LocalStore
     from retrain_equivalence.study.load import load_study
 
-    store = LocalStore(
-        Path(arguments["store"]), rebuild=arguments["rebuild"], allow_network=arguments["allow_network"]
-    )
+    store = LocalStore(Path(arguments["store"]), rebuild=arguments["rebuild"], allow_network=arguments["allow_network"])
     with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as folder:
         lock = Path(folder) / "study.lock.yaml"
         lock.write_text(arguments["study"], encoding="utf-8")
@@ -42,9 +40,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     data_dir = Path(arguments["data_dir"]) if arguments["data_dir"] else None
     where = Locations(study_dir=Path(arguments["study_dir"]), data_dir=data_dir, offline=bool(arguments["offline"]))
     asked = asked_datasets(study)
-    datasets = {
-        name: load_dataset(store, Key(key), asked[name], where) for name, key in arguments["datasets"].items()
-    }
+    datasets = {name: load_dataset(store, Key(key), asked[name], where) for name, key in arguments["datasets"].items()}
     inputs = Inputs(
         datasets=datasets,
         model_source=arguments["model_source"],

@@ -196,7 +196,7 @@ class _Planner:
             carried = isinstance(tuning, LoraTuning) and tuning.lora.across_stages == "carried"
             if carried and taken:
                 raise StudyError.of(
-                    "E-CFG-36", "given", f"'{prefix.name}' would carry on the adapter of a given checkpoint, which has none",
+                    "E-CFG-36", "given", f"'{prefix.name}' would carry on a given checkpoint's adapter: it has none",
                     "give whole histories, or set model.tuning.lora.across_stages: merged",
                 )  # fmt: skip
             spec = StageSpec(

@@ -80,10 +80,11 @@ def plane_panel(
     ]  # fmt: skip
     if targets:
         goal = pd.DataFrame([{name: getattr(t, name) for name in Target.__slots__} for t in targets])
+        bar: dict[str, Any] = {"color": INK.light, "strokeWidth": 2, "clip": True}
         layers += [
-            alt.Chart(goal.dropna(subset=["x_low", "x_high"])).mark_rule(color=INK.light, strokeWidth=2, clip=True).encode(
+            alt.Chart(goal.dropna(subset=["x_low", "x_high"])).mark_rule(**bar).encode(
                 x=alt.X("x_low:Q", scale=x_scale), x2="x_high:Q", y=y),
-            alt.Chart(goal.dropna(subset=["y_low", "y_high"])).mark_rule(color=INK.light, strokeWidth=2, clip=True).encode(
+            alt.Chart(goal.dropna(subset=["y_low", "y_high"])).mark_rule(**bar).encode(
                 x=x, y=alt.Y("y_low:Q", scale=y_scale), y2="y_high:Q"),
             alt.Chart(goal).mark_point(shape="cross", size=150, color=INK.light, opacity=1, stroke=SURFACE.light,
                                        strokeWidth=1).encode(x=x, y=y),

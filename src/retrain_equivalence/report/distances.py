@@ -49,7 +49,7 @@ def distances(material: Material) -> Section:
                enumerate(in_test_set_order(main))]  # fmt: skip
     if forest := _forest(material, main):
         figures.insert(0, forest)
-    others = [r for r in records if r not in main and is_end(r)] if records else []
+    others = [r for r in records if r["measure"] != main[0]["measure"] and is_end(r)] if main else []
     tables = (_other_measures(material, others),) if others else ()
     return Section(
         name="distances",

@@ -73,7 +73,8 @@ CODES: dict[str, str] = {
     "E-CFG-35": "Settings of the model contradict each other: adapter dropout (it would break pairing by seed), a "
     "system prompt or chat template where the model has none, adapters without modules.",
     "E-CFG-36": "A given checkpoint does not fit the study: unknown stage or unlearning, a replicate outside the "
-    "count, or the same state twice; or stages are to be trained after it with a carried adapter, which it does not have.",
+    "count, or the same state twice; or stages are to be trained after it with a carried adapter, which it does "
+    "not have.",
     "E-CFG-38": "A warning: the study is valid, but a rate is unusually high for a pretrained model, or so few "
     "replicates decide little.",
 }
