@@ -74,7 +74,7 @@ def to_svg(chart: alt.TopLevelMixin, *, name: str, label: str) -> str:
 
     # Altair's limit guards pages that carry their data; a drawing carries none, and lines were thinned before.
     with alt.data_transformers.enable("default", max_rows=None):
-        # Every part was validated when it was made; validating the whole again takes as long as drawing it.
+        # Parts are validated when they are made; validating the whole again takes as long as drawing it.
         specification = chart.to_dict(validate=False)
     specification["config"] = theme()
     drawn = vl_convert.vegalite_to_svg(specification, allowed_base_urls=[])

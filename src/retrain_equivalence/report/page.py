@@ -145,8 +145,12 @@ def render(
         findings: what `compare` said, in any order.
         provenance: what the run recorded.
     """
+    from altair.utils.schemapi import debug_mode
+
     material = Material(study=study, lock=lock, tables=tables, findings=in_order(findings), provenance=provenance)
-    made = [section(material) for section in SECTIONS]
+    # Altair would check every part of every chart against its schema; the charts' own tests do that.
+    with debug_mode(False):
+        made = [section(material) for section in SECTIONS]
     shown = [section for section in made if section.figures or section.tables or section.text]
     style = _style()
     template = _environment().from_string(_text("page.html.j2"))
