@@ -137,18 +137,6 @@ def test_the_base_has_a_name_and_no_prefix() -> None:
     assert only_forget.oracle() == base
 
 
-def test_occurrence_counts_earlier_uses_of_the_same_data_under_any_name() -> None:
-    again = replace(STAGES[0], name="again")
-    history = History(stages=(STAGES[0], STAGES[1], again, STAGES[0]))
-    assert [history.occurrence(index) for index in range(4)] == [0, 0, 1, 2]
-
-
-@pytest.mark.parametrize("position", [1, 2, 3, 4])
-def test_occurrence_does_not_depend_on_position(position: int) -> None:
-    history = forget_at_position(STAGES, position)
-    assert history.occurrence(position - 1) == 0
-
-
 def test_saved_steps_default_to_the_first_and_the_last() -> None:
     objective = ObjectiveRecipe(name="ga")
     phase = Phase(objective=objective, training=TrainingRecipe(learning_rate=1e-4, max_steps=30))

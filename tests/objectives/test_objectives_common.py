@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from retrain_equivalence.core.errors import RunError
-from retrain_equivalence.objectives.base import POLICY_LOGPS, REFERENCE_LOGPS, Observed, Per, Seen, Terms, needs_of
+from retrain_equivalence.objectives.base import POLICY_LOGPS, REFERENCE_LOGPS, Observed, Per, Seen, Terms
 from retrain_equivalence.objectives.catalogue import OBJECTIVES
-from retrain_equivalence.recipes.passes import ForwardPass, Split
+from retrain_equivalence.recipes.passes import ForwardPass, Needs, Split
 from retrain_equivalence.testing import check_objective
 
 RETAIN_LOGPS = ForwardPass(split=Split.RETAIN)
@@ -30,8 +30,8 @@ def test_other_parameters_pass_the_suite(name, parameters):
 
 
 def test_what_is_derived_from_the_passes():
-    assert {name for name, kind in OBJECTIVES.items() if needs_of(kind).reference} == {"npo"}
-    assert all(needs_of(kind).is_local for kind in OBJECTIVES.values())
+    assert {name for name, kind in OBJECTIVES.items() if Needs.of(kind.passes).reference} == {"npo"}
+    assert all(Needs.of(kind.passes).is_local for kind in OBJECTIVES.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from retrain_equivalence.data.ingest import Locations
     from retrain_equivalence.execution.api import Runtime
     from retrain_equivalence.execution.plan import Plan
+    from retrain_equivalence.store.base import Store
     from retrain_equivalence.store.local import LocalStore
     from retrain_equivalence.study.study import Study
 
@@ -28,12 +29,6 @@ def open_study(sources: Sequence[str], overrides: Sequence[str] | None, plugins:
     return load_study(*sources, overrides=tuple(overrides or ()), plugins=tuple(plugins or ()))
 
 
-def study_folder(sources: Sequence[str]) -> Path:
-    """Return the folder that relative paths of a study are relative to: its first file's, else the current one."""
-    first = Path(sources[0].partition(".py:")[0])
-    return first.resolve().parent if first.suffix in (".yaml", ".yml", ".py") or ".py:" in sources[0] else Path.cwd()
-
-
 def runtime_of(
     sources: Sequence[str],
     *,
@@ -45,15 +40,30 @@ def runtime_of(
 ) -> Runtime:
     """Return the runtime that the options describe."""
     from retrain_equivalence.execution.api import Runtime
+    from retrain_equivalence.study.sources import study_directory
 
     return Runtime(
         workers=workers,
         data_dir=data_dir,
-        study_dir=study_folder(sources),
+        study_dir=study_directory(sources),
         offline=offline,
         device=device,
         plugins=tuple(plugins or ()),
     )
+
+
+def store_to_read(path: Path | None) -> Store:
+    """Return the store, or an empty one in memory where there is none: looking makes nothing."""
+    from retrain_equivalence.core.errors import MachineError
+    from retrain_equivalence.store.local import open_store
+    from retrain_equivalence.store.memory import MemoryStore
+
+    try:
+        return open_store(path, create=False)
+    except MachineError as error:
+        if error.problems[0].code != "E-ENV-11":
+            raise
+        return MemoryStore()
 
 
 def locations_of(data_dir: Path | None) -> Locations:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from retrain_equivalence.cli import options
+from retrain_equivalence.equivalence.finding import Verdict
 
 NOT_MET = 9
 
@@ -14,7 +15,8 @@ NOT_MET = 9
 def compare(
     folder: options.Folder,
     fail_on: Annotated[
-        str | None, typer.Option("--fail-on", help="Exit 9 unless every verdict is this one, e.g. EQUIVALENT.")
+        Verdict | None,
+        typer.Option("--fail-on", case_sensitive=False, help="Exit 9 unless every verdict is this one."),
     ] = None,
     plugins: options.Plugins = None,
     as_json: options.AsJson = False,
@@ -33,5 +35,5 @@ def compare(
     else:
         common.answer().print(verdicts.table(findings))
     judged = [finding.verdict for finding in findings if finding.verdict is not None]
-    if fail_on and (not judged or any(str(verdict) != fail_on for verdict in judged)):
+    if fail_on and (not judged or any(verdict is not fail_on for verdict in judged)):
         raise typer.Exit(NOT_MET)

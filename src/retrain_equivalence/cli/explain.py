@@ -11,11 +11,10 @@ import typer
 def explain(code: Annotated[str, typer.Argument(help="An error code such as E-DATA-03.")]) -> None:
     """Print a paragraph on an error code."""
     from retrain_equivalence.core.codes import CODES
-    from retrain_equivalence.core.errors import StudyError
 
     name = code.upper()
     if name not in CODES:
         near = get_close_matches(name, CODES, n=1)
         hint = f"did you mean {near[0]}?" if near else "codes look like E-DATA-03"
-        raise StudyError.of("E-CFG-91", code, "no such error code", hint)
+        raise typer.BadParameter(f"there is no error code '{code}'; {hint}")
     print(f"{name}: {CODES[name]}")

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 import typer
 
 from retrain_equivalence.cli import options
 
-KINDS = ("objectives", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances")
+Kind = Literal["objectives", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances"]
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(help=f"One of {', '.join(KINDS)}.")] = "studies",
+    kind: Annotated[Kind, typer.Argument(help="What to list.")] = "studies",
     plugins: options.Plugins = None,
     as_json: options.AsJson = False,
 ) -> None:
     """List objectives, data sets, models, probes, orderings, contrasts, distances or bundled studies."""
     from retrain_equivalence.cli import common
-    from retrain_equivalence.core.errors import StudyError
 
-    if kind not in KINDS:
-        raise StudyError.of("E-CFG-92", kind, "nothing of that kind is listed", f"one of {', '.join(KINDS)}")
     entries = _entries(kind, tuple(plugins or ()))
     if as_json:
         common.print_json(entries)
@@ -41,7 +38,7 @@ def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
 
 
-def _entries(kind: str, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+def _entries(kind: Kind, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
     match kind:
         case "objectives":
             return _objectives(plugins)
@@ -50,9 +47,16 @@ def _entries(kind: str, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
 
             return {name: {"what": _first_line(k.__doc__)} for name, k in DATASET_KINDS.items()}
         case "models":
+            from retrain_equivalence.models.directory import MODEL_TYPES
+            from retrain_equivalence.models.tiny import SIZES
             from retrain_equivalence.recipes.model import MODEL_KINDS
 
-            return {name: {"what": _first_line(k.__doc__)} for name, k in MODEL_KINDS.items()}
+            allowed = {"tiny": ", ".join(SIZES)}
+            types = ", ".join(MODEL_TYPES)
+            return {
+                name: {"what": _first_line(k.__doc__), "sizes or model types": allowed.get(name, types)}
+                for name, k in MODEL_KINDS.items()
+            }
         case "probes":
             from retrain_equivalence.recipes.probe import PROBE_KINDS
 
@@ -65,7 +69,7 @@ def _entries(kind: str, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
         case "contrasts":
             from retrain_equivalence.study.study import CONTRASTS
 
-            return {name: {"what": "see docs/glossary.md"} for name in CONTRASTS}
+            return {name: {"what": what} for name, what in CONTRASTS.items()}
         case "distances":
             from retrain_equivalence.metrics.catalogue import DISTANCES
 

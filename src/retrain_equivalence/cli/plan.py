@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from retrain_equivalence.cli import options
+
+if TYPE_CHECKING:
+    from rich.tree import Tree
+
+    from retrain_equivalence.execution.estimate import Estimate
+    from retrain_equivalence.execution.plan import Plan
+    from retrain_equivalence.execution.power import PilotGap
+    from retrain_equivalence.study.study import Study
+
+BASE = "(base)"
+
+Branches = dict[str, Any]
+"""Stage -> the branches after it."""
 
 
 def plan(
@@ -19,45 +33,70 @@ def plan(
     measure: Annotated[
         bool, typer.Option("--measure", help="Train a few steps in a child for a fresh estimate.")
     ] = False,
+    pilot: Annotated[
+        Path | None, typer.Option("--pilot", help="A results folder whose spread says which path gap is detectable.")
+    ] = None,
     overrides: options.Overrides = None,
     plugins: options.Plugins = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Print the tree, what is cached, what sharing saves, tokens, time, disk and power; trains nothing."""
+    """Print the tree, what is cached, what sharing saves, tokens, time, disk and power; trains and makes nothing."""
     from retrain_equivalence.cli import common
+    from retrain_equivalence.core.identity import plain
     from retrain_equivalence.execution import api
     from retrain_equivalence.execution.estimate import estimate, measured_rate
-    from retrain_equivalence.store.local import open_store
+    from retrain_equivalence.execution.power import pilot_gaps
+    from retrain_equivalence.execution.state_size import weight_shapes
 
     study = common.open_study(sources, overrides, plugins)
     runtime = common.runtime_of(
         sources, workers=workers, data_dir=data_dir, offline=offline, device=device, plugins=plugins
     )
     planned, inputs = api.plan(study, runtime)
-    opened = open_store(store)
-    rate = measured_rate(study, inputs, runtime) if measure else None
-    result = estimate(planned, opened, workers=api.worker_count(study, runtime), rate=rate)
+    result = estimate(
+        planned,
+        common.store_to_read(store),
+        workers=api.worker_count(study, runtime),
+        rate=measured_rate(study, inputs, runtime) if measure else None,
+        shapes=weight_shapes(study.model, runtime.study_dir),
+    )
+    gaps = None if pilot is None else pilot_gaps(pilot, study.replicates)
     if as_json:
-        from retrain_equivalence.core.identity import plain
+        common.print_json(
+            {
+                **plain(result),
+                "study": study.name,
+                "tree": {BASE: branches(study)},
+                "stages": plain(planned.stage_costs),
+                "sharing": plain(planned.saving),
+                "pilot": None if gaps is None else plain(gaps),
+            }
+        )
+    else:
+        _show(planned, result, gaps)
 
-        common.print_json(plain(result))
-        return
-    from rich.markup import escape
+
+def branches(study: Study) -> Branches:
+    """Return the tree of stages that the study's histories and oracles share."""
+    tree: Branches = {}
+    for history in (*study.all_histories(), *study.oracles()):
+        at = tree
+        for stage in history.stages:
+            at = at.setdefault(stage.name, {})
+    return tree
+
+
+def _show(planned: Plan, result: Estimate, gaps: tuple[PilotGap, ...] | None) -> None:
     from rich.table import Table
     from rich.tree import Tree
 
-    console = common.answer()
+    from retrain_equivalence.cli import common
+
+    study, saving, console = planned.study, planned.saving, common.answer()
     console.print(f"Study  {study.name}: {study.question}", markup=False)
-    tree = Tree("(base)")
-    branches: dict[tuple[str, ...], Tree] = {(): tree}
-    for history in (*study.all_histories(), *study.oracles()):
-        names: tuple[str, ...] = ()
-        for stage in history.stages:
-            parent, names = names, (*names, stage.name)
-            if names not in branches:
-                branches[names] = branches[parent].add(escape(stage.name))
+    tree = Tree(BASE)
+    _grow(tree, branches(study))
     console.print(tree)
-    saving = planned.saving
     console.print(
         f"{saving.shared} stage trainings per replicate instead of {saving.naive} "
         f"({100 * (1 - saving.shared / max(saving.naive, 1)):.0f} % saved by sharing; "
@@ -71,11 +110,25 @@ def plan(
     for entry in result.kinds:
         seconds = "unknown" if entry.seconds is None else common.duration(entry.seconds)
         disk = "unknown" if entry.disk is None else common.size(entry.disk)
+        disk = f"≈ {disk}" if entry.disk_from_shapes else disk
         tasks.add_row(
             entry.kind, f"{entry.tasks:,}", f"{entry.cached:,}", f"{entry.tasks - entry.cached:,}", seconds, disk
         )
     console.print(tasks)
     wall = "unknown until a first run, or with --measure" if result.wall is None else common.duration(result.wall)
     console.print(f"Time  {wall} on {result.workers} workers ({result.basis})", markup=False)
+    if any(entry.disk_from_shapes for entry in result.kinds):
+        console.print("Disk  ≈ counts the weights of saved states by their shapes; measurements come on top")
     for line in result.power:
         console.print(line, markup=False)
+    if gaps is not None:
+        console.print("Pilot  " + ("from the spread of its gaps:" if gaps else "it has no path gap with an interval"))
+        for gap in gaps:
+            console.print(gap.line(study.replicates), markup=False)
+
+
+def _grow(tree: Tree, after: Branches) -> None:
+    from rich.markup import escape
+
+    for stage, further in after.items():
+        _grow(tree.add(escape(stage)), further)

@@ -18,12 +18,11 @@ def status(
     """Print how many tasks of each kind are done."""
     from retrain_equivalence.cli import common
     from retrain_equivalence.execution import api
-    from retrain_equivalence.store.local import open_store
 
     study = common.open_study(sources, overrides, plugins)
     runtime = common.runtime_of(sources, data_dir=data_dir, offline=offline, device=device, plugins=plugins)
     planned, _ = api.plan(study, runtime)
-    opened = open_store(store)
+    opened = common.store_to_read(store)
     counts: dict[str, dict[str, int]] = {}
     for task in planned.tasks:
         entry = counts.setdefault(task.kind, {"all": 0, "done": 0})

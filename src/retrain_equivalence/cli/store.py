@@ -10,7 +10,7 @@ import typer
 
 from retrain_equivalence.cli import options
 
-app = typer.Typer(help="Look at, verify, export from and clean the store.", no_args_is_help=True)
+app = typer.Typer(help="Look at, verify, export from and clean the store.", no_args_is_help=True, rich_markup_mode=None)
 
 KeyPrefix = Annotated[str, typer.Argument(help="A key, or enough of its first digits.")]
 
@@ -21,7 +21,7 @@ def ls(store: options.StorePath = None, as_json: options.AsJson = False) -> None
     from retrain_equivalence.cli import common
     from retrain_equivalence.store.local import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     listed = [(found.key, found.kind, sum(size for size, _ in found.files.values())) for found in opened.manifests()]
     if as_json:
         common.print_json([{"key": key, "kind": kind, "bytes": size} for key, kind, size in listed])
@@ -36,7 +36,7 @@ def verify(store: options.StorePath = None) -> None:
     from retrain_equivalence.core.errors import StoreError
     from retrain_equivalence.store.local import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     damage = list(opened.verify())
     if damage:
         fix = "run the study that needs it: the object is set aside and made again"
@@ -51,7 +51,7 @@ def unlock(key: KeyPrefix, store: options.StorePath = None) -> None:
     from retrain_equivalence.core.identity import Key
     from retrain_equivalence.store.local import open_store
 
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     leased = [name for path in (opened.root / "leases").glob("*.json") if (name := path.stem).startswith(key)]
     if len(leased) != 1:
         raise StudyError.of("E-CFG-95", key, f"{len(leased)} leases have that key", "give the key of one lease")
@@ -74,7 +74,7 @@ def gc(
     from retrain_equivalence.store.local import open_store
 
     load_plugins(plugins or ())
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     needed = set()
     for folder in keep:
         planned, inputs = open_locked(folder, opened, common.locations_of(data_dir))
@@ -104,7 +104,7 @@ def export(
     from retrain_equivalence.store.local import open_store
 
     load_plugins(plugins or ())
-    opened = open_store(store)
+    opened = open_store(store, create=False)
     folders = [results] if results else sorted(path.parent for path in Path("results").glob("*/study.lock.yaml"))
     runs = (open_locked(folder, opened, common.locations_of(data_dir)) for folder in folders)
     planned, inputs = study_of_state(runs, key)

@@ -23,7 +23,6 @@ from retrain_equivalence.recipes.dataset import TofuDataset
 REPOSITORY = "locuslab/TOFU"
 REVISION = "324592d84ae4f482ac7249b9285c2ecdb53e3a68"
 ROWS_PER_AUTHOR = 20
-N_AUTHORS = 200
 
 FIRST_AUTHOR = {
     "full": 0, "retain99": 0, "retain95": 0, "retain90": 0, "forget01": 198, "forget05": 190, "forget10": 180,

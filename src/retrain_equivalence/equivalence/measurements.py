@@ -166,11 +166,11 @@ class Measurements:
             )
         states = self._states_of(codes["status"], names["status"], values)
         self._note_units(codes, names)
-        self._note_censored(codes, names, states)
         unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
-        self._read_scalars(
-            {name: column[unpaired] for name, column in codes.items()}, names, sizes, values[unpaired], states[unpaired]
-        )
+        scalars = {name: column[unpaired] for name, column in codes.items()}
+        # A distance is censored if either side is; only a run's own rows say that it stopped.
+        self._note_censored(scalars, names, states[unpaired])
+        self._read_scalars(scalars, names, sizes, values[unpaired], states[unpaired])
         paired = ~unpaired
         self._read_distances(
             {name: column[paired] for name, column in codes.items()}, names, values[paired], states[paired]
@@ -342,10 +342,6 @@ class Measurements:
         """Return `forget_loss` per run and item, [N, I] in nats/token, nan where not OK; items in sorted order."""
         found = self._forget_items.get(at)
         return np.full((self.N, len(self.forget_item_names)), np.nan) if found is None else found
-
-    def has_pairs(self, probe: str, test_set: str, one: StateClass, two: StateClass) -> bool:
-        """Whether the table holds any distance between these state classes, in either direction."""
-        return (probe, test_set, one, two) in self._group_of or (probe, test_set, two, one) in self._group_of
 
     def stack(
         self, probe: str, test_set: str, wanted: Sequence[tuple[StateClass, StateClass]]

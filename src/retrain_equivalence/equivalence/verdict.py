@@ -162,7 +162,8 @@ def conclude(
         n_oracles=estimate.n_oracles,
         unit=estimate.unit,
         method=estimate.method,
-        reason=estimate.undefined or describes,
+        # Where nothing could be measured, the runs say why; the estimator only knows that it was given nothing.
+        reason=(counts.incomplete() if estimate.undefined and not counts.ok else "") or estimate.undefined or describes,
         family=asked.family if asked else "",
         censored=counts.censored,
         failed=counts.failed,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from retrain_equivalence.core.errors import InputError, Problem
 from retrain_equivalence.core.identity import plain
 from retrain_equivalence.data.locations import Locations
+from retrain_equivalence.execution import gpu
 from retrain_equivalence.execution import results_folder as folder
 from retrain_equivalence.execution.inputs import Inputs, put_datasets, read_inputs
 from retrain_equivalence.execution.keys import Environment
@@ -79,8 +80,13 @@ def environment_of(study: Study, device: Device) -> Environment:
 
 
 def plan(study: Study, runtime: Runtime | None = None) -> tuple[Plan, Inputs]:
-    """Read a study's inputs and plan it; nothing is trained or written."""
+    """Read a study's inputs and plan it; nothing is trained or written.
+
+    Raises:
+        MachineError: E-ENV-06 if a GPU is asked for where there is none.
+    """
     given = runtime or Runtime()
+    gpu.require_driver(given.device)
     inputs = read_inputs(study, given.locations)
     return plan_study(study, inputs, environment_of(study, given.device)), inputs
 
@@ -122,8 +128,10 @@ def run(
     Raises:
         Interrupted: if `stop` was set before everything was done.
         InputError: if rows are refused by the tokenizer, before anything is trained.
+        MachineError: E-ENV-06 if a GPU is asked for that torch cannot use.
     """
     given, flag = runtime or Runtime(), stop or StopFlag()
+    gpu.require_gpu(given.device)
     started = time.time()
     study = fetched(study, given)
     made, inputs = plan(study, given)
@@ -211,13 +219,16 @@ def compare_folder(out: Path, study: Study | None = None, frame: pd.DataFrame | 
         out: a folder with `rows.parquet` and `study.lock.yaml`.
         study: the locked study, if it is already at hand.
         frame: the table, if it is already at hand.
+
+    Raises:
+        InputError: E-DATA-80 if that is no results folder.
     """
     from retrain_equivalence.equivalence.compare import compare
     from retrain_equivalence.equivalence.finding import to_json
     from retrain_equivalence.equivalence.summary import summary_csv
     from retrain_equivalence.study.load import load_study
 
-    locked = study or load_study(out / folder.LOCK)
+    locked = study or load_study(folder.existing(out) / folder.LOCK)
     rows = folder.read_rows(out) if frame is None else frame
     findings = compare(rows, locked)
     folder.replace_file(out / folder.FINDINGS, to_json(findings))

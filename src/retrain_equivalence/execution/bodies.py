@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.errors import InputError, RunError
 from retrain_equivalence.core.identity import Digest, Key, canonical_json, digest_of_bytes
 from retrain_equivalence.execution.distances import distance_values
 from retrain_equivalence.execution.plan import Plan, Planned
@@ -34,7 +34,7 @@ from retrain_equivalence.execution.states import ADAPTER, FULL, States, step_fil
 from retrain_equivalence.execution.task import Task
 from retrain_equivalence.execution.values import Values
 from retrain_equivalence.models.base import base_files, load_base
-from retrain_equivalence.models.lora import adapter_weights, attach, load_adapter, merge
+from retrain_equivalence.models.lora import adapter_weights, attach, load_adapter, merge, unmoved
 from retrain_equivalence.models.weights import from_safetensors, load_weights, to_safetensors, weights_of
 from retrain_equivalence.objectives.catalogue import build as build_objective
 from retrain_equivalence.probes import prediction
@@ -160,6 +160,10 @@ class Bodies:
         self.states.encode_all(
             Key(digest_of_bytes(tokenizer if isinstance(tokenizer, bytes) else tokenizer.read_bytes())), codec
         )
+        if not isinstance(spec.model, TinyModel):
+            # One layout for every base: shards are joined, a tied tensor stands once, names are the module's own.
+            files = {name: data for name, data in files.items() if not name.startswith("model")}
+            return {**files, FULL: to_safetensors(weights_of(model))}, {}
         if spec.pretraining_data is None:
             return files, {}
         assert isinstance(spec.model, TinyModel)
@@ -192,11 +196,21 @@ class Bodies:
         return {FULL: to_safetensors(weights_of(model))}, {}
 
     def stage(self, planned: Planned, spec: StageSpec) -> tuple[Mapping[str, bytes | Path], Made]:
-        """Train one stage with the negative log-likelihood; the optimizer starts afresh."""
+        """Train one stage with the negative log-likelihood; the optimizer starts afresh.
+
+        Raises:
+            RunError: E-RUN-07 if the stage is trained by an adapter and none of its tensors moved.
+        """
         model, codec = self._start(spec)
         rows = self.states.rows(spec.data, spec.base, codec, max_length=spec.training.max_length, on_long=spec.on_long)
+        before = _adapter(model, spec.tuning)
         try:
             log, made = self._train(planned.task.key, model, codec, rows, NLL, spec.training, spec.order_seed)
+            if before is not None and not _moved(before, model):
+                raise RunError.of(
+                    "E-RUN-07", planned.task.label, "the stage's training moved no tensor of the adapter",
+                    "check the learning rate and its schedule, and model.tuning.lora",
+                )  # fmt: skip
             return {**_weight_files(model, spec.tuning), "log.json": log}, made
         finally:
             self.states.restore(spec.base, model)
@@ -248,8 +262,8 @@ class Bodies:
         if isinstance(spec.tuning, LoraTuning):
             model = attach(model, spec.tuning.lora, spec.adapter_seed)
         dataset = self.states.datasets[spec.data]
-        level = forget_loss(dataset, spec.level_items, max_length=spec.training.max_length).examples
-        level_rows = [encode_answer(codec, example, spec.training.max_length) for example in level]
+        level = forget_loss(dataset, spec.level_items, max_length=spec.level_max_length).examples
+        level_rows = [encode_answer(codec, example, spec.level_max_length) for example in level]
         key = planned.task.key
         kept = self._resume(key, spec.training.max_steps or 0)
         trajectory: list[list[float]] = json.loads(kept.extra["trajectory.json"])["losses"] if kept else []
@@ -262,6 +276,8 @@ class Bodies:
         def gathered() -> dict[str, bytes | Path]:
             return {"log.json": _log(losses), "trajectory.json": _trajectory(level_rows, trajectory), **saved}
 
+        before = _adapter(model, spec.tuning)
+        about: dict[str, object] = {}
         steps = train(
             model, rows, recipe=spec.training, objective=objective, order_seed=spec.order_seed, pad_id=codec.pad_id,
             reference=reference, start=kept.state if kept else None, place=planned.task.label,
@@ -281,8 +297,10 @@ class Bodies:
         except NonFinite:
             outcome = "diverged"
         finally:
+            if before is not None:
+                about["moved"] = _moved(before, model)
             self.states.restore(spec.base, model)
-        about = {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
+        about |= {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
         files: dict[str, bytes | Path] = {
             "about.json": canonical_json(about).encode(),
             **gathered(),
@@ -407,6 +425,16 @@ class _Kept:
 
     state: LoopState
     extra: Mapping[str, bytes]
+
+
+def _adapter(model: PreTrainedModel, tuning: Tuning) -> dict[str, Tensor] | None:
+    """The adapter's tensors as they are now; None where all weights are trained."""
+    return adapter_weights(model) if isinstance(tuning, LoraTuning) else None
+
+
+def _moved(before: Mapping[str, Tensor], model: PreTrainedModel) -> bool:
+    """Whether training moved any tensor of the adapter."""
+    return len(unmoved(before, adapter_weights(model))) < len(before)
 
 
 def _log(losses: list[list[float]]) -> bytes:

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from retrain_equivalence.execution import gpu
 from retrain_equivalence.execution.api import Runtime, worker_arguments
 from retrain_equivalence.execution.inputs import Inputs, put_datasets
 from retrain_equivalence.execution.plan import Plan
+from retrain_equivalence.execution.power import power_lines
+from retrain_equivalence.execution.state_size import Shapes, saved_bytes
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.study import Study
 
@@ -29,6 +32,8 @@ class KindCost:
     """What is still to do, in seconds of one worker; None if no rate is known."""
     disk: float | None
     """Bytes still to write; None if no size is known."""
+    disk_from_shapes: bool = False
+    """Whether `disk` counts the weights alone, by their shapes, since the store has no such object yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,13 @@ class Estimate:
     """What the replicates can detect, in words."""
 
 
-def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = None) -> Estimate:
+WEIGHTS = ("base", "given", "stage", "unlearn")
+"""Kinds of tasks that keep weights."""
+
+
+def estimate(
+    planned: Plan, store: Store, *, workers: int, rate: float | None = None, shapes: Shapes | None = None
+) -> Estimate:
     """Estimate what a plan still takes.
 
     Args:
@@ -53,6 +64,7 @@ def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = 
         store: its finished tasks give seconds and bytes per unit of weight, kind by kind.
         workers: how many tasks run at once.
         rate: measured training tokens per second; used for training kinds that the store has no rate for.
+        shapes: of the base model's tensors; they give the disk of states where the store has none like them.
     """
     kinds = []
     for kind in dict.fromkeys(task.kind for task in planned.tasks):
@@ -62,6 +74,7 @@ def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = 
         weight = sum(task.weight for task in cached)
         left = sum(task.weight for task in tasks) - weight
         seconds = disk = None
+        from_shapes = False
         if left <= 0:
             seconds, disk = 0.0, 0.0
         elif weight > 0:
@@ -73,7 +86,16 @@ def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = 
             disk = len(tasks) * sum(size for m in like for size, _ in m.files.values()) / len(like)
         elif rate is not None and kind in ("stage", "unlearn", "base"):
             seconds = left / rate
-        kinds.append(KindCost(kind=kind, tasks=len(tasks), cached=len(cached), seconds=seconds, disk=disk))
+        if disk is None and shapes is not None and kind in WEIGHTS:
+            # No task of the kind is done here, or there would be a rate.
+            specs = [planned.planned[task.key].spec for task in tasks]
+            disk, from_shapes = sum(saved_bytes(spec, shapes, planned.study.model) for spec in specs), True
+        kinds.append(
+            KindCost(
+                kind=kind, tasks=len(tasks), cached=len(cached), seconds=seconds, disk=disk,
+                disk_from_shapes=from_shapes,
+            )
+        )  # fmt: skip
     known = [entry.seconds for entry in kinds if entry.seconds is not None]
     complete = len(known) == len(kinds)
     wall = sum(known) / max(workers, 1) if complete or (rate is not None and known) else None
@@ -83,20 +105,7 @@ def estimate(planned: Plan, store: Store, *, workers: int, rate: float | None = 
         workers=workers,
         wall=wall,
         basis=basis if wall is not None else "no rates yet",
-        power=_power(planned.study),
-    )
-
-
-def _power(study: Study) -> tuple[str, ...]:
-    from retrain_equivalence.equivalence.power import detectable_effect
-
-    n = study.replicates
-    if n < 2:
-        return (f"Power  {n} replicate has no interval: every verdict will be INCONCLUSIVE.",)
-    return (
-        f"Power  {n} replicates detect (80 %, two-sided 5 %) a path gap of {detectable_effect(n):.2f} standard "
-        "deviations of the paired difference;",
-        "       take that deviation from a `shuffle_only` control or a pilot.",
+        power=power_lines(planned.study),
     )
 
 
@@ -121,6 +130,7 @@ def _rate(arguments: dict[str, Any]) -> float:
     from retrain_equivalence.objectives.catalogue import build
     from retrain_equivalence.training.loop import train
 
+    gpu.require_gpu(arguments["device"])
     bodies = open_bodies(arguments, StopFlag())
     study, stage = bodies.plan.study, bodies.plan.study.stages[0]
     with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
@@ -131,6 +141,7 @@ def _rate(arguments: dict[str, Any]) -> float:
         for file, data in files.items():
             (Path(name) / file).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
         model, codec = load_base(Path(name), study.model)
+    model.to(arguments["device"])
     data = bodies.states.datasets[Key(arguments["datasets"][stage.name])]
     rows = [r for e in data.train if (r := codec.encode(e.prompt, e.response, id=e.id,
             max_length=stage.training.max_length, on_long="truncate")) is not None]  # fmt: skip

@@ -25,6 +25,9 @@ WITHHELD = "withheld.json"
 
 NO_PROVENANCE = Provenance(source="", revision="", sha256="", licence="", rows_read=0)
 
+MODEL_SUFFIXES = (".safetensors", ".json", ".jinja")
+"""Files that a model folder is read from."""
+
 PLACEBO = "placebo"
 PRETRAINING = "(pretraining)"
 
@@ -121,12 +124,18 @@ def load_dataset(store: Store, key: Key, recipe: AnyDataset, where: Locations) -
 
 
 def folder_digest(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of a folder's regular files (a single file is allowed).
+    """Return the SHA-256 over the names and contents of a model folder's files (a single file is allowed).
+
+    Only what a model is read from counts: weights, configuration, tokenizer. A read-me beside them moves nothing.
 
     Raises:
         InputError: E-DATA-85 if there is nothing to read at that path.
     """
-    files = [folder] if folder.is_file() else sorted(path for path in folder.glob("*") if path.is_file())
+    files = (
+        [folder]
+        if folder.is_file()
+        else sorted(p for p in folder.glob("*") if p.suffix in MODEL_SUFFIXES and p.is_file())
+    )
     if not files:
         raise InputError.of("E-DATA-85", str(folder), "no such model file or folder", "correct the path in the study")
     whole = hashlib.sha256()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from retrain_equivalence.core.errors import StudyError
+from retrain_equivalence.core.errors import Problem, StudyError, raise_all
 from retrain_equivalence.core.identity import Key, plain
 from retrain_equivalence.core.seeds import Seeds
 from retrain_equivalence.data.example import Dataset
@@ -113,6 +114,8 @@ class _Planner:
     inputs: Inputs
     environment: Environment
     plan: Plan = field(init=False)
+    _used: set[int] = field(default_factory=set)
+    """Given checkpoints that stand for a state."""
 
     def __post_init__(self) -> None:
         self.plan = Plan(study=self.study)
@@ -132,7 +135,22 @@ class _Planner:
         runs = self._unlearn_all(trained)
         self._predict_and_compare(trained, runs)
         self.plan.stage_costs = self._stage_costs()
+        self._refuse_idle_givens()
         return self.plan
+
+    def _refuse_idle_givens(self) -> None:
+        """A given checkpoint that stands for nothing would be replaced by our own training without a word."""
+        problems = [
+            Problem(
+                code="E-CFG-36",
+                place=f"given.{number}",
+                message=f"no state of this study is {'>'.join(given.history)}#{given.replicate} {given.unlearning}".strip(),
+                fix="name a history, replicate and unlearning of the study",
+            )
+            for number, given in enumerate(self.study.given)
+            if number not in self._used
+        ]
+        raise_all(StudyError, problems)
 
     # -- the tree ------------------------------------------------------------------------------------------------
 
@@ -164,11 +182,12 @@ class _Planner:
         shared = not (isinstance(model, TinyModel) and model.base_per == "replicate")
         seeds = self._seeds(0 if shared else replicate)
         data = self._keys.get(PRETRAINING)
+        made_here = isinstance(model, TinyModel)  # a foreign model is the same for every seed of ours
         spec = BaseSpec(
             model=model,
-            init_seed=seeds.stream("init"),
+            init_seed=seeds.stream("init") if made_here else 0,
             pretraining_data=data,
-            order_seed=seeds.stream("order", data or ""),
+            order_seed=seeds.stream("order", data or "") if made_here else 0,
         )
         # How stages are tuned does not move the base; a pretraining set enters by content, not by path.
         recipe = plain(spec) | {"model": _base_identity(model), "source": self.inputs.model_source}
@@ -192,7 +211,7 @@ class _Planner:
             stage = prefix.stages[-1]
             data = self._dataset(stage)
             seeds = self._seeds(replicate, history.shuffle)
-            occurrence = history.occurrence(index)
+            occurrence = sum(self._dataset(earlier).digest == data.digest for earlier in history.stages[:index])
             carried = isinstance(tuning, LoraTuning) and tuning.lora.across_stages == "carried"
             if carried and taken:
                 raise StudyError.of(
@@ -225,10 +244,13 @@ class _Planner:
         return steps, steps * per_step
 
     def _given(self, history: History, replicate: int, unlearning: str) -> tuple[Given, str] | None:
-        for given, source in zip(self.study.given, self.inputs.given_sources, strict=True):
-            names = tuple(stage.name for stage in history.stages)
-            if (given.history, given.replicate, given.unlearning) == (names, replicate, unlearning):
-                return given, source
+        if history.shuffle:  # a shuffled control is this study's own, or it would differ from nothing
+            return None
+        wanted = (tuple(stage.name for stage in history.stages), replicate, unlearning)
+        for number, given in enumerate(self.study.given):
+            if (given.history, given.replicate, given.unlearning) == wanted:
+                self._used.add(number)
+                return given, self.inputs.given_sources[number]
         return None
 
     def _taken(self, history: History, replicate: int) -> int:
@@ -262,7 +284,8 @@ class _Planner:
 
     def _unlearn(self, history: History, replicate: int, unlearning: Unlearning, end: Key, base: Key) -> Key:
         data = self.inputs.datasets[self.study.forget.name]
-        seeds = self._seeds(replicate, history.shuffle)
+        # Unlearning sees the same batches from every history of a replicate, shuffled controls included.
+        seeds = self._seeds(replicate)
         training = unlearning.phase.training
         spec = UnlearnSpec(
             end=end,
@@ -276,6 +299,7 @@ class _Planner:
             adapter_seed=seeds.stream("unlearning adapter"),
             save_at=unlearning.steps,
             level_items=self.study.forget_level_items,
+            level_max_length=self.study.forget.training.max_length,
         )
         named = name_task("unlearn", _without(spec, "end", "base"), (end, base, spec.data), self.environment)
         _, weight = self._steps_and_tokens(training, data)
@@ -319,7 +343,7 @@ class _Planner:
                     max_lengths=tuple(stage.training.max_length for stage in stages.values()),
                 )  # fmt: skip
                 named = name_task(
-                    "probe", _without(losses, "state", "base", "data"), (state, base, *losses.data), self.environment
+                    "probe", _without(losses, "state", "base"), (state, base, *losses.data), self.environment
                 )
                 name = StateName(history=node.name, replicate=replicate)
                 key = self._add(named, losses, f"stage losses {name}", 1000.0)
@@ -429,6 +453,8 @@ class _Planner:
         for unlearning in study.unlearnings:
             states = list(ends)
             steps = self._steps(unlearning, probe)
+            if not steps:  # `at` names none of this unlearning's steps but 0
+                continue
             for name in histories:
                 for r in range(study.replicates):
                     run = runs.get((name, r, unlearning.name))
@@ -437,7 +463,7 @@ class _Planner:
                     taken = isinstance(self.plan.planned[run].spec, GivenSpec)
                     state_name = StateName(history=name, replicate=r, unlearning=unlearning.name)
                     task = snapshot(run, bases[r], None if taken else steps, state_name)
-                    for step in steps[-1:] if taken else steps:
+                    for step in unlearning.steps[-1:] if taken else steps:
                         at = replace(state_name, step=step)
                         states.append(Snapshot(name=at, task=task, step=0 if taken else step, state=run))
             distances(tuple(states), unlearning.name, steps[-1])

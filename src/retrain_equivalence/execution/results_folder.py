@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from retrain_equivalence.core.errors import InputError, MachineError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from retrain_equivalence.equivalence.finding import Finding
 
 LOCK, ROWS, SUMMARY = "study.lock.yaml", "rows.parquet", "summary.csv"
 FINDINGS, PROVENANCE, REPORT = "findings.json", "provenance.json", "report.html"
@@ -31,6 +33,36 @@ def replace_file(path: Path, data: bytes) -> None:
         raise MachineError.of(
             "E-ENV-02", str(path), f"cannot be written ({error.strerror})", "choose another folder with --out"
         ) from None
+
+
+def existing(folder: Path) -> Path:
+    """Return `folder` if it is a results folder.
+
+    Raises:
+        InputError: E-DATA-80 if it is not there, or holds no locked study.
+    """
+    if not (folder / LOCK).is_file():
+        why = f"no results folder: it has no {LOCK}" if folder.is_dir() else "no results folder there"
+        raise InputError.of("E-DATA-80", str(folder), why, "name a folder that `run` printed, or run the study first")
+    return folder
+
+
+def read_findings(folder: Path, wanted: Callable[[dict[str, Any]], bool] = lambda item: True) -> list[Finding]:
+    """Read a results folder's findings, or those whose fields `wanted` accepts.
+
+    Raises:
+        InputError: E-DATA-80 if there are none, E-DATA-81 if they are not what this release writes.
+    """
+    from retrain_equivalence.equivalence.finding import from_json
+
+    path = existing(folder) / FINDINGS
+    if not path.is_file():
+        raise InputError.of("E-DATA-80", str(path), "no such file", f"run: retrain-equivalence compare {folder}")
+    try:
+        return from_json(path.read_bytes(), wanted)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        fix = f"run: retrain-equivalence compare {folder}"
+        raise InputError.of("E-DATA-81", str(path), "is not what this release writes", fix) from None
 
 
 def read_rows(folder: Path) -> pd.DataFrame:

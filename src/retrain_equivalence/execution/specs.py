@@ -20,14 +20,6 @@ OnLong = Literal["error", "truncate", "drop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """A state of weights: the object that holds it and, for an unlearned one, the step."""
-
-    key: Key
-    step: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class BaseSpec:
     """Make the base model: initialise or read it, and pretrain it if the study says so."""
 
@@ -74,6 +66,8 @@ class UnlearnSpec:
     adapter_seed: int
     save_at: tuple[int, ...]
     level_items: int
+    level_max_length: int
+    """The forget stage's own, so that step 0, the oracle and every step are measured on the same tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,7 +65,3 @@ class History:
             if stage.role is Role.FORGET:
                 return index
         return None
-
-    def occurrence(self, index: int) -> int:
-        """How often the data of stage `index` (0-based) were already used earlier in this history."""
-        return sum(1 for stage in self.stages[:index] if stage.dataset == self.stages[index].dataset)

@@ -1,8 +1,4 @@
-"""How a stage is unlearned: a named sequence of procedures from a history's end model.
-
-Design. A procedure is `Phase | WeightEdit | ReplayFrom`. This release runs one `Phase` per unlearning; the other two
-are added with the methods that need them.
-"""
+"""How the forget stage is unlearned: gradient steps on one objective, from a history's end model."""
 
 from __future__ import annotations
 
@@ -33,8 +29,6 @@ class Unlearning:
     """Null: as the model (`lora` means a fresh adapter over the merged end model)."""
     save_at: tuple[int, ...] = ()
     """Steps whose state is kept and probed, ascending, 0 and the last included; empty means (0, last)."""
-    retain: str | None = None
-    """The stage whose data a retain term reads; null if the objective needs none."""
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from retrain_equivalence.core.errors import RunError
-from retrain_equivalence.recipes.passes import ForwardPass, Needs, Weights
+from retrain_equivalence.recipes.passes import ForwardPass, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,11 +130,6 @@ class Objective(Protocol):
     def __call__(self, seen: Seen) -> Terms:
         """Return the terms of one micro-batch."""
         ...
-
-
-def needs_of(objective: Objective | type[Objective]) -> Needs:
-    """Return what an objective needs (reference, retain data, ...), derived from its passes."""
-    return Needs.of(objective.passes)
 
 
 def token_terms(observed: Observed, sign: float) -> Terms:

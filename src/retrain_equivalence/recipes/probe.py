@@ -75,7 +75,7 @@ class PredictionProbe(ProbeRecipe):
     """Name of the forget stage; the retain stages are among the test sets."""
     positions: int = 8
     """Scored target tokens per item at most, spread evenly, >= 1."""
-    cells: int = 256
+    cells: int = 2048
     """Cells per position: the base model's top `cells - 2`, the label, the rest; a smaller vocabulary is kept whole."""
     max_rest: float = 0.2
     """A test set whose mean rest mass is larger in either state is unscored."""

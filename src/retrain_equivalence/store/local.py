@@ -55,7 +55,9 @@ _LOCK_PATIENCE_SECONDS = 5.0
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 
 
-def open_store(path: Path | None = None, *, rebuild: bool = True, allow_network: bool = False) -> LocalStore:
+def open_store(
+    path: Path | None = None, *, rebuild: bool = True, allow_network: bool = False, create: bool = True
+) -> LocalStore:
     """Open the store that is meant: `path`, else RETRAIN_EQUIVALENCE_STORE, else the user's cache directory."""
     if path is None and (named := os.environ.get(STORE_VARIABLE)):
         path = Path(named)
@@ -63,7 +65,7 @@ def open_store(path: Path | None = None, *, rebuild: bool = True, allow_network:
         from platformdirs import user_cache_path
 
         path = user_cache_path("retrain-equivalence") / "store"
-    return LocalStore(path, rebuild=rebuild, allow_network=allow_network)
+    return LocalStore(path, rebuild=rebuild, allow_network=allow_network, create=create)
 
 
 def to_stderr(problem: Problem) -> None:
@@ -116,7 +118,8 @@ class LocalStore:
     """A store in a folder.
 
     Args:
-        root: the folder; made if it is not there.
+        root: the folder.
+        create: make a store where there is none. False: that is an error, and nothing is made.
         rebuild: what damage means while running. True: the object goes to quarantine, `warn` is told, and it counts as
             absent; whoever needs it makes it again. False: `StoreError`, nothing is moved.
         warn: told of every object that went to quarantine; a line on stderr by default.
@@ -125,7 +128,8 @@ class LocalStore:
 
     Raises:
         StoreError: E-STORE-07 for a foreign folder or another format, E-STORE-05 for links in place of folders.
-        MachineError: E-ENV-10 on a network file system; E-ENV-01..04 if the folder cannot be made.
+        MachineError: E-ENV-10 on a network file system; E-ENV-01..04 if the folder cannot be made; E-ENV-11 if there
+            is no store and none shall be made.
     """
 
     def __init__(
@@ -136,6 +140,7 @@ class LocalStore:
         warn: Callable[[Problem], None] = to_stderr,
         allow_network: bool = False,
         takeover_seconds: float | None = None,
+        create: bool = True,
     ) -> None:
         self.root = Path(root).expanduser().resolve()
         self.rebuild = rebuild
@@ -149,7 +154,7 @@ class LocalStore:
         self._checked: dict[tuple[Key, str], tuple[int, int, int]] = {}
         with disk.faults(self.root, "opening it"):
             self._refuse_network(allow_network)
-            self._open_format()
+            self._open_format(create=create)
             self._remove_leftovers()
 
     # -- opening -------------------------------------------------------------------------------------------------
@@ -166,9 +171,15 @@ class LocalStore:
             f"choose a local folder with --store{otherwise}",
         )  # fmt: skip
 
-    def _open_format(self) -> None:
+    def _open_format(self, *, create: bool) -> None:
         place = self.root / "FORMAT"
         if not place.exists():
+            if create:
+                self.root.mkdir(parents=True, exist_ok=True)
+            elif not self.root.is_dir() or not disk.names_in(self.root):
+                raise MachineError.of(
+                    "E-ENV-11", f"{self.root}", "no store here", "name the store of a run with --store"
+                )
             self._create()
         try:
             found = json.loads(disk.read_up_to(place, 4096))
@@ -204,7 +215,6 @@ class LocalStore:
 
     def _create(self) -> None:
         """Make the store's FORMAT; racing processes all write an equal one but for its label."""
-        self.root.mkdir(parents=True, exist_ok=True)
         foreign = sorted(set(disk.names_in(self.root)) - {"FORMAT", "LOCK", "lost+found", *FOLDERS})
         if foreign or any((self.root / "objects").glob("*")):
             if (self.root / "FORMAT").exists():

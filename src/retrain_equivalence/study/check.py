@@ -8,28 +8,21 @@ nothing that merely follows from another problem.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
 from retrain_equivalence.core.errors import visible
-from retrain_equivalence.histories.history import Role
-from retrain_equivalence.histories.orders import ORDERINGS
+from retrain_equivalence.histories.history import History, Role
+from retrain_equivalence.histories.orders import ORDERINGS, forget_at_position
 from retrain_equivalence.histories.unlearning import Unlearning
-from retrain_equivalence.objectives.catalogue import entries
 from retrain_equivalence.recipes.dataset import DatasetRecipe
 from retrain_equivalence.recipes.model import TinyModel
-from retrain_equivalence.recipes.passes import Needs
-from retrain_equivalence.recipes.probe import (
-    PROBE_KINDS,
-    PredictionProbe,
-    ProbeRecipe,
-    probe_kind,
-    probe_name,
-    probe_stage,
-)
+from retrain_equivalence.recipes.probe import PredictionProbe, ProbeRecipe, probe_kind, probe_name, probe_stage
 from retrain_equivalence.study.check_parts import (
     AT_LEAST_0,
     AT_LEAST_1,
+    DATASET_RANGES,
     POSITIVE,
     Range,
     check_dataset,
@@ -45,25 +38,9 @@ from retrain_equivalence.study.check_parts import (
 )
 from retrain_equivalence.study.form import Draft
 from retrain_equivalence.study.places import Path, Places, suggestion
+from retrain_equivalence.study.questions import check_question, recorded
 from retrain_equivalence.study.study import ACKNOWLEDGEMENT, Comparison
 
-FORGET_LOSS, STAGE_LOSS = "forget_loss", "stage_loss"
-"""Recorded in every study, without a probe of its own."""
-MEASURES = {
-    "forget_score": ("label", "paraphrases"),
-    "accuracy": ("strict", "flexible", "samples_strict", "samples_flexible"),
-    "prediction": (
-        "hellinger",
-        "squared_l2",
-        "kl_oracle_to_state",
-        "kl_state_to_oracle",
-        "jensen_shannon",
-        "total_variation",
-    ),
-}
-"""Kind of probe -> the measures that may follow its name after a slash."""
-DISTANCE_CONTRASTS = ("oracle_distance", "improvement", "growth")
-SCALAR_CONTRASTS = ("difference", "recency")
 MAX_STAGES = 12
 FEW_REPLICATES = 3
 
@@ -114,7 +91,8 @@ def _check_scalars(draft: Draft) -> None:
     seed = draft.scalars.get("seed")
     if seed is not None and not 0 <= seed < 2**63:
         places.add("E-CFG-15", ("seed",), f"must be >= 0 and < 2**63, found {seed}", "for example 0")
-    if draft.scalars.get("question") == "":
+    question = draft.scalars.get("question")
+    if question is not None and not question.strip():
         places.add("E-CFG-12", ("question",), "a study states its question before any result", "write one sentence")
     replicates = draft.scalars.get("replicates")
     if replicates is not None and 1 <= replicates < FEW_REPLICATES and draft.comparisons:
@@ -184,27 +162,8 @@ def _check_unlearning(draft: Draft, index: int, unlearning: Unlearning, *, from_
     places, path = draft.places, ("unlearnings", index)
     training = unlearning.phase.training
     check_training(places, path, training, unlearning=True, from_scratch=from_scratch)
-    check_tuning(places, (*path, "tuning"), unlearning.tuning)
+    check_tuning(places, (*path, "tuning"), unlearning.tuning, tiny=isinstance(draft.model, TinyModel))
     _check_steps(places, (*path, "save_at"), unlearning.save_at, training.max_steps)
-    objective = unlearning.phase.objective.name
-    if (known := entries().get(objective)) is None:
-        return
-    needed = Needs.of(known.kind.passes)
-    if needed.retain and unlearning.retain is None:
-        places.add(
-            "E-CFG-28",
-            (*path, "objective"),
-            f"objective '{objective}' reads retain data and none are given",
-            "add retain: STAGE",
-        )
-    if unlearning.retain is not None:
-        at = (*path, "retain")
-        if not needed.retain:
-            places.add("E-CFG-28", at, f"objective '{objective}' reads no retain data", "leave it out")
-        elif _check_stage_name(draft, at, unlearning.retain):
-            role = next((s.role for s in draft.stages if s is not None and s.name == unlearning.retain), Role.RETAIN)
-            if role is Role.FORGET:
-                places.add("E-CFG-28", at, "retain names the forget stage itself", "name a retain stage")
 
 
 def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
@@ -235,6 +194,16 @@ def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
         }
         if unsaved := [step for step in probe.at if step not in saved]:
             places.add("E-CFG-22", (*path, "at"), f"step {unsaved[0]} is saved by no unlearning", "add it to save_at")
+        for u in draft.unlearnings:
+            if u is not None and not any(
+                step in probe.at for step in u.save_at or (0, u.phase.training.max_steps) if step
+            ):
+                places.add(
+                    "E-CFG-22",
+                    (*path, "at"),
+                    f"none of these steps after 0 is saved by unlearning '{u.name}'",
+                    f"add {u.phase.training.max_steps}, its last",
+                )
 
 
 def _forget_name(draft: Draft) -> str | None:
@@ -242,50 +211,77 @@ def _forget_name(draft: Draft) -> str | None:
     return found[0] if len(found) == 1 and None not in draft.stages else None
 
 
-def _recorded(draft: Draft) -> dict[str, str]:
-    """Return every name that a comparison may give -> kind: kinds, full names, and the losses recorded anyway."""
-    found: dict[str, str] = {}
-    for probe in draft.probes:
-        if probe is not None:
-            kind = probe_kind(probe)
-            found |= {kind: kind, probe_name(probe): kind}
-    found[FORGET_LOSS] = FORGET_LOSS
-    found |= {f"{STAGE_LOSS}:{name}": STAGE_LOSS for name in draft.stage_names}
-    return found
-
-
 def _check_comparison(draft: Draft, index: int, comparison: Comparison) -> None:
     places, path = draft.places, ("comparisons", index)
-    at = (*path, "probe")
-    recorded = _recorded(draft)
-    name, _, measure = comparison.probe.partition("/")
-    kind = recorded.get(name)
-    if kind is None:
-        fix = suggestion(name, recorded, "recorded here")
-        if name in PROBE_KINDS:
-            fix = f"add {{{name}: STAGE}} to probes"
-        places.add("E-CFG-24", at, f"no probe of this study gives '{visible(comparison.probe, limit=60)}'", fix)
-    elif measure and measure not in MEASURES.get(kind, ()):
-        places.add(
-            "E-CFG-24",
-            at,
-            f"probe '{kind}' has no measure '{visible(measure, limit=40)}'",
-            suggestion(measure, MEASURES.get(kind, ()), "measures") or "leave the slash out",
-        )
-    elif comparison.contrast in DISTANCE_CONTRASTS and kind != "prediction":
-        places.add(
-            "E-CFG-24", at, f"{comparison.contrast} compares prediction snapshots, found '{kind}'", "write prediction"
-        )
-    elif comparison.contrast in SCALAR_CONTRASTS and kind == "prediction":
-        places.add(
-            "E-CFG-24",
-            at,
-            f"{comparison.contrast} compares a scalar, found prediction snapshots",
-            f"for example {FORGET_LOSS}",
-        )
-    _check_margin(places, path, comparison)
+    probes = [probe for probe in draft.probes if probe is not None]
+    before = len(places.problems)
+    check_question(places, path, comparison, recorded(probes, draft.stage_names))
+    if len(places.problems) == before:
+        _check_end(draft, path, comparison)
+        _check_enough(draft, path, comparison)
+        _check_margin(places, path, comparison)
     if not comparison.family.strip():
         places.add("E-CFG-16", (*path, "family"), "a family's name cannot be empty", "for example primary")
+
+
+def _check_end(draft: Draft, path: Path, comparison: Comparison) -> None:
+    """Refuse a comparison of a probe that is not measured where unlearning ends, or of a growth without a window."""
+    name = comparison.probe.partition("/")[0]
+    for probe in draft.probes:
+        if probe is None or name not in (probe_kind(probe), probe_name(probe)):
+            continue
+        for unlearning in draft.unlearnings:
+            last = unlearning.phase.training.max_steps if unlearning is not None else None
+            if unlearning is None or last is None:
+                continue
+            steps = [
+                step for step in unlearning.save_at or (0, last) if not step or probe.at is None or step in probe.at
+            ]
+            at = (*path, "probe")
+            if last not in steps:
+                message = (
+                    f"'{probe_name(probe)}' is not measured at step {last}, the end of unlearning '{unlearning.name}'"
+                )
+                draft.places.add("E-CFG-24", at, message, f"add {last} to the probe's at")
+            elif comparison.contrast == "growth" and not any(
+                len([step for step in steps if within(2 * step, last)]) > 1 for within in (operator.le, operator.ge)
+            ):
+                message = f"no half of unlearning '{unlearning.name}' has two measured steps to see growth between"
+                draft.places.add("E-CFG-24", at, message, "save more steps, for example [0, 5, 10, 20]")
+
+
+def _check_enough(draft: Draft, path: Path, comparison: Comparison) -> None:
+    """Warn of a comparison between histories in a study that has too few of them: nothing would be compared."""
+    histories = _some_histories(draft)
+    if histories is None:
+        return
+    needs = None
+    if comparison.contrast in ("path_gap", "growth") and len(histories) < 2:
+        needs = "two histories that are unlearned"
+    if comparison.contrast == "recency" and len({h.position() for h in histories if not h.shuffle}) < 2:
+        needs = "the forget stage at two positions"
+    if needs:
+        message = f"{comparison.contrast} needs {needs}, and this study has one: it is left out"
+        draft.places.warn("E-CFG-38", (*path, "contrast"), message, "ask for more histories")
+
+
+def _some_histories(draft: Draft) -> set[History] | None:
+    """Return the histories that are unlearned, of all k! orders k of them; None where the draft does not say."""
+    stages = [stage for stage in draft.stages if stage is not None]
+    by_name = {stage.name: stage for stage in stages}
+    histories, position = draft.scalars.get("histories"), draft.scalars.get("position")
+    if len(stages) != len(draft.stages) or len(by_name) != len(stages) or _forget_name(draft) is None:
+        return None
+    if position is not None:
+        return {forget_at_position(stages, position)}
+    found: set[History] = set()
+    for item in [histories] if isinstance(histories, str) else histories or ():
+        if isinstance(item, str):
+            name = "forget_at_each_position" if item == "all_orders" else item
+            found.update(ORDERINGS[name](stages) if name in ORDERINGS else ())
+        elif set(item) <= set(by_name):
+            found.add(History(stages=tuple(by_name[name] for name in item)))
+    return found or None
 
 
 def _check_margin(places: Places, path: Path, comparison: Comparison) -> None:
@@ -385,7 +381,13 @@ def _check_forget(draft: Draft) -> None:
         return
     stage = draft.stages[forget[0]]
     items = draft.scalars.get("forget_level_items")
-    if stage is not None and stage.dataset.rows is not None and items is not None and stage.dataset.rows >= 1:
+    if (
+        stage is not None
+        and items is not None
+        and stage.dataset.rows is not None
+        and DATASET_RANGES["rows"].holds(stage.dataset.rows)
+        and DATASET_RANGES["held_out"].holds(stage.dataset.held_out)
+    ):
         left = math.floor(stage.dataset.rows * (1 - stage.dataset.held_out))
         if left < items:
             draft.places.add(

@@ -8,11 +8,12 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from retrain_equivalence.core.errors import visible
 from retrain_equivalence.recipes.dataset import DatasetRecipe, JsonlDataset, RefusalsDataset, TextDataset, kind_of
-from retrain_equivalence.recipes.model import HubModel, Lora, LoraTuning, ModelRecipe, TinyModel
+from retrain_equivalence.recipes.model import ALL_LINEAR, HubModel, Lora, LoraTuning, ModelRecipe, TinyModel
 from retrain_equivalence.recipes.probe import ProbeRecipe
 from retrain_equivalence.recipes.training import TrainingRecipe
-from retrain_equivalence.study.places import Path, Places
+from retrain_equivalence.study.places import Path, Places, suggestion
 
 MAX_NAME_BYTES = 64
 RESERVED = frozenset(
@@ -81,6 +82,12 @@ PROBE_RANGES = {
     "max_rest": Range(low=0, high=1, open_low=True),
 }
 LORA_RANGES = {"rank": AT_LEAST_1, "alpha": POSITIVE}
+_USUAL = {
+    "learning_rate": "usual rates are 1e-6 to 1e-2",
+    "replicates": "10 is a good start",
+    "oracle_replicates": "0 adds none",
+    "forget_level_items": "16 is a good start",
+}
 _SHARES = {"warmup_ratio", "decay_ratio", "min_lr_ratio", "held_out", "max_rest"}
 
 
@@ -91,8 +98,8 @@ def check_range(places: Places, path: Path, value: float | None, allowed: Range)
     fix = ""
     if path[-1] in _SHARES and 1 < value <= 100:
         fix = f"for {value:g} % write {value / 100:g}"
-    elif path[-1] == "learning_rate" and value > 1:
-        fix = "usual rates are 1e-6 to 1e-2"
+    elif path[-1] in _USUAL:
+        fix = _USUAL[str(path[-1])]
     places.add("E-CFG-15", path, f"must be {allowed.words()}, found {value:g}", fix)
     return False
 
@@ -211,8 +218,15 @@ def source_of(dataset: DatasetRecipe) -> tuple[str, str]:
     return kind, which
 
 
-def check_lora(places: Places, path: Path, lora: Lora) -> None:
-    """Check an adapter; dropout must be 0, or histories of one replicate would draw different masks."""
+def check_lora(places: Places, path: Path, lora: Lora, *, tiny: bool) -> None:
+    """Check an adapter; dropout must be 0, or histories of one replicate would draw different masks.
+
+    Args:
+        places: where problems are noted.
+        path: the adapter's.
+        lora: the adapter.
+        tiny: whether the model is the package's own, whose modules are known.
+    """
     check_ranges(places, path, lora, LORA_RANGES)
     if lora.dropout != 0:
         places.add(
@@ -230,18 +244,26 @@ def check_lora(places: Places, path: Path, lora: Lora) -> None:
         )
     if len(set(lora.target_modules)) != len(lora.target_modules):
         places.add("E-CFG-17", (*path, "target_modules"), "a module is named twice", "name each once")
+    for i, name in enumerate(lora.target_modules if tiny else ()):
+        if name not in ALL_LINEAR:
+            places.add(
+                "E-CFG-35",
+                (*path, "target_modules", i),
+                f"a tiny model has no linear module '{visible(name, limit=40)}'",
+                suggestion(name, ALL_LINEAR, "it has"),
+            )
 
 
-def check_tuning(places: Places, path: Path, tuning: object) -> None:
-    """Check `full` or adapters."""
+def check_tuning(places: Places, path: Path, tuning: object, *, tiny: bool) -> None:
+    """Check `full` or adapters; arguments as in `check_lora`."""
     if isinstance(tuning, LoraTuning):
-        check_lora(places, (*path, "lora"), tuning.lora)
+        check_lora(places, (*path, "lora"), tuning.lora, tiny=tiny)
 
 
 def check_model(places: Places, model: ModelRecipe) -> None:
     """Check what the base model is and how it is tuned."""
     path: Path = ("model",)
-    check_tuning(places, (*path, "tuning"), model.tuning)
+    check_tuning(places, (*path, "tuning"), model.tuning, tiny=isinstance(model, TinyModel))
     if model.system_prompt is not None and model.template != "chat":
         places.add(
             "E-CFG-35",

@@ -49,7 +49,6 @@ def _unlearning(unlearning: Unlearning) -> dict[str, Plain]:
         **plain(unlearning.phase.training),
         "tuning": plain(unlearning.tuning),
         "save_at": plain(unlearning.save_at),
-        "retain": unlearning.retain,
     }
 
 

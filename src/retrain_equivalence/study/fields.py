@@ -21,7 +21,7 @@ def names_of(kind: Any) -> tuple[str, ...]:
 DURATIONS = ("num_train_epochs", "max_steps", "max_tokens")
 TRAINING_FIELDS = names_of(TrainingRecipe)
 STAGE_FIELDS = ("name", "role", "dataset")
-UNLEARNING_FIELDS = ("name", "objective", "retain", "tuning", "save_at")
+UNLEARNING_FIELDS = ("name", "objective", "tuning", "save_at")
 BLOCKS = ("training", "unlearning_training")
 STUDY_FIELDS = (*names_of(Study), *BLOCKS)
 

@@ -111,7 +111,7 @@ def _unlearning(index: int, entry: Plain, block: Plain, places: Places) -> Plain
     name, source = _objective(entry, path, places)
     known = entries()
     parameters = names_of(known[name].kind) if isinstance(name, str) and name in known else ()
-    own = {key: entry[key] for key in ("name", "tuning", "save_at", "retain") if key in entry}
+    own = {key: entry[key] for key in ("name", "tuning", "save_at") if key in entry}
     flat = {key: value for key, value in entry.items() if key not in UNLEARNING_FIELDS}
     training = _with_defaults({key: value for key, value in flat.items() if key in TRAINING_FIELDS}, block)
     given = {key: value for key, value in flat.items() if key not in TRAINING_FIELDS}

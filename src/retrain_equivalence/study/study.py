@@ -14,17 +14,16 @@ from retrain_equivalence.recipes.probe import AnyProbe
 
 ACKNOWLEDGEMENT = "isolated research, weights not released"
 
-CONTRASTS = ("oracle_distance", "improvement", "path_gap", "growth", "recency", "difference")
 Contrast = Literal["oracle_distance", "improvement", "path_gap", "growth", "recency", "difference"]
-"""What is compared; `docs/glossary.md` defines each:
-
-`oracle_distance`  distance of a history to the independent oracles, beside the band of oracles among themselves
-`improvement`      that distance after unlearning minus before
-`path_gap`         debiased squared distance between two histories
-`growth`           slope of the log path gap per step
-`recency`          steps to the oracle's forget level, last position against the mean of the earlier ones
-`difference`       signed paired difference of a scalar probe to the oracle (TOST)
-"""
+CONTRASTS: dict[Contrast, str] = {
+    "oracle_distance": "Distance of a history to the independent oracles, beside the band of oracles among themselves.",
+    "improvement": "That distance after unlearning minus before.",
+    "path_gap": "Debiased squared distance between two histories; of a scalar probe, their paired difference.",
+    "growth": "Slope of the log path gap per unlearning step.",
+    "recency": "Steps to the oracle's forget level: last position against the mean of the earlier ones.",
+    "difference": "Signed paired difference of a scalar probe to the oracle, judged by two one-sided tests (TOST).",
+}
+"""What is compared, in a sentence each; `docs/glossary.md` defines them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

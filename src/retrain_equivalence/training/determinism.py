@@ -35,7 +35,7 @@ def prepare(threads: int = 1) -> None:
     """
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read by CUDA at its first use
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"  # read by CUDA at its first use
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     import torch

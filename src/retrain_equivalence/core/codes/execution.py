@@ -6,13 +6,17 @@ CODES: dict[str, str] = {
     "another shape.",
     "E-DATA-87": "The folder to export to exists. Nothing is ever written into an existing folder.",
     "E-CFG-90": "`init` found a study.yaml and does not overwrite it.",
-    "E-CFG-91": "`explain` knows every code that this tool prints; this one is none of them.",
-    "E-CFG-92": "`list` was asked for a kind of thing that does not exist.",
     "E-CFG-93": "`store export` needs the key of exactly one state of the named study. `store ls` prints keys.",
     "E-CFG-95": "`store unlock` needs the key of exactly one lease; the first digits are enough. Only a lease whose "
     "owner is dead may be removed: two runs that work on one key cost time, never results.",
     "E-CFG-94": "The state has unlearned sensitive safety data. Such checkpoints are exported only from a study that "
     "carries the acknowledgement, and a note is written beside them.",
+    "E-ENV-06": "`--device cuda` was asked for and there is no GPU that can be used: the machine has no NVIDIA driver, or "
+    "torch was installed without CUDA (pip's default on some systems; `retrain-equivalence doctor` says which). Nothing "
+    "was started. Install the CUDA build of torch, or use `--device cpu`, which gives other keys.",
+    "E-RUN-07": "A stage was trained by an adapter of which no tensor moved, so its end is its beginning and everything "
+    "measured on it would be taken for a trained state. The learning rate is 0 or too small for the dtype, or the "
+    "adapter is not reached by the loss. Check `target_modules`, the rate and the schedule.",
     "E-BUG": "Something happened that the package does not know: a bug in it or in a plug-in. --debug shows the "
     "traceback; report it with the command that was typed.",
 }

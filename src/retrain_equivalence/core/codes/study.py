@@ -50,17 +50,18 @@ CODES: dict[str, str] = {
     "the end; a probe's `at` names steps that are saved.",
     "E-CFG-23": "A margin has a rationale and exactly one of `value` and `times_band`. A raw distance to the oracle "
     "is never 0, not even for a true retrain: its margin is a multiple of the retrain-retrain band above "
-    "1. Signed and debiased quantities have 0 as their null and take an absolute `value`.",
+    "1. Signed and debiased quantities have 0 as their null and take an absolute `value`. Slopes (`growth`) and the "
+    "directed divergences to the oracle are described only and take no margin.",
     "E-CFG-24": "A comparison or probe asks for what is not recorded: no probe of the study gives it, the contrast "
-    "does not fit the probe (`oracle_distance`, `improvement` and `growth` read prediction snapshots, "
-    "`difference` and `recency` scalars), or the stage has no held-out rows.",
+    "does not read that probe or distance or has no such alignment (the table 'What may be asked' of docs/studies.md), "
+    "the probe is not measured where unlearning ends, or the stage has no held-out rows. A comparison that nothing "
+    "answers is never dropped in silence.",
     "E-CFG-25": "Sensitive safety data (`refusals`, or `jsonl` with `sensitive: true`) need the study's `acknowledge: "
     '"isolated research, weights not released"`, word for word. It goes into the provenance and the '
     "report. It is a record and a moment of thought, no protection.",
     "E-CFG-26": "`placebo` in the histories and the data under `placebo:` go together: the forget stage is replaced "
-    "by an unrelated one of equal size, trained in the same way.",
-    "E-CFG-28": "`retain` names the stage whose data an objective's retain term reads: given exactly if the objective "
-    "reads retain data, and never the forget stage.",
+    "by an unrelated one of equal size, trained in the same way. Its first rows are taken, as many as the forget "
+    "stage trains on.",
     "E-CFG-29": "The same data stand in two roles. What is to be forgotten would be trained in another stage too, or "
     "the base would already have seen a stage, and no oracle could tell them apart.",
     "E-CFG-30": "The plan has more states than `max_artifacts`. Ask for fewer orders, replicates or saved steps, or "
@@ -71,10 +72,11 @@ CODES: dict[str, str] = {
     "E-CFG-33": "`file.py:function` could not give a study: the file is missing, raised an error, has no such "
     "function, or the function returned something else than a `Study` of plain values.",
     "E-CFG-35": "Settings of the model contradict each other: adapter dropout (it would break pairing by seed), a "
-    "system prompt or chat template where the model has none, adapters without modules.",
+    "system prompt or chat template where the model has none, adapters without modules or on modules that a tiny model "
+    "does not have.",
     "E-CFG-36": "A given checkpoint does not fit the study: unknown stage or unlearning, a replicate outside the "
     "count, or the same state twice; or stages are to be trained after it with a carried adapter, which it does "
     "not have.",
-    "E-CFG-38": "A warning: the study is valid, but a rate is unusually high for a pretrained model, or so few "
-    "replicates decide little.",
+    "E-CFG-38": "A warning: the study is valid, but a rate is unusually high for a pretrained model, so few replicates "
+    "decide little, or a comparison between histories has no two histories to compare.",
 }
