@@ -147,7 +147,7 @@ def studies(draw: st.DrawFn) -> Study:
             probe=f"answer_logprob:{names[0]}",
             margin=Margin(value=draw(RATE), rationale=draw(TEXT)),
         ),
-        Comparison(contrast="growth", probe="prediction", alignment="at_each_step", family=draw(TEXT)),
+        Comparison(contrast="path_gap", probe="prediction", alignment="at_each_step", family=draw(TEXT)),
     )
     orders: Any = draw(
         st.sampled_from(

@@ -10,6 +10,7 @@ import pytest
 from retrain_equivalence.core.codes.study import CODES
 from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.study.load import load_study, read_study
+from retrain_equivalence.study.questions import ANSWERED, DISTANCES
 
 
 @dataclass(frozen=True)
@@ -330,7 +331,14 @@ WRONG = [
     ),
     Wrong("beta 0", "beta: 0.1", "beta: 0", "E-CFG-43", "12:33", ("unlearnings.1.beta", "beta")),
     Wrong("beta as text", "beta: 0.1", "beta: small", "E-CFG-42", "12:33", ("expected a number",)),
-    Wrong("no replicates", "replicates: 8\noracle", "replicates: 0\noracle", "E-CFG-15", "20:1", ("must be >= 1",)),
+    Wrong(
+        "no replicates",
+        "replicates: 8\noracle",
+        "replicates: 0\noracle",
+        "E-CFG-15",
+        "20:1",
+        ("must be >= 1", "10 is a good start"),
+    ),
     Wrong(
         "negative oracle replicates",
         "oracle_replicates: 2",
@@ -561,6 +569,71 @@ WRONG = [
         ("no measure 'helinger'", "'hellinger'"),
     ),
     Wrong(
+        "measure of a kind",
+        "probe: prediction",
+        "probe: prediction/squared_l2",
+        "E-CFG-24",
+        "18:33",
+        ("full name", "write prediction:safety/squared_l2"),
+    ),
+    Wrong(
+        "measure that is not taken",
+        "{forget_score: safety}",
+        "{forget_score: safety, paraphrases: false}",
+        "E-CFG-24",
+        "19:28",
+        ("probe 'forget_score:safety' has no measure 'paraphrases'", "label"),
+    ),
+    Wrong(
+        "comparison at an end that is not measured",
+        "{answer_logprob: tofu}",
+        "{answer_logprob: tofu, at: [0, 5]}",
+        "E-CFG-22",
+        "15:28",
+        ("unlearning 'npo' saves none of these steps after 0", "add 10"),
+    ),
+    Wrong(
+        "comparison past a probe's last step",
+        "{answer_logprob: tofu}",
+        "{answer_logprob: tofu, at: [0, 5]}",
+        "E-CFG-24",
+        "19:28",
+        ("'answer_logprob:tofu' is not measured at step 10, the end of unlearning 'ga'", "add 10"),
+    ),
+    Wrong(
+        "growth between two steps",
+        "contrast: oracle_distance, probe: prediction, " + DISTANCE,
+        "contrast: growth, probe: prediction",
+        "E-CFG-24",
+        "18:24",
+        ("growth needs two measured steps in one half of unlearning 'npo'",),
+    ),
+    Wrong("blank question", "Does order matter?", '"  "', "E-CFG-12", "2:1", ("question: a study states",)),
+    Wrong(
+        "held-out rows without number",
+        "refusals, rows: 100",
+        "refusals, rows: 100, held_out: 10",
+        "E-CFG-15",
+        "8:76",
+        ("must be >= 0 and < 1, found 10", "for 10 % write 0.1"),
+    ),
+    Wrong(
+        "adapter on a module of another model",
+        "{tiny: nano}",
+        "{tiny: nano, tuning: {lora: {rank: 2, alpha: 8, target_modules: [q_proj, k_prj]}}}",
+        "E-CFG-35",
+        "3:81",
+        ("no linear module 'k_prj'", "did you mean 'k_proj'?"),
+    ),
+    Wrong(
+        "adapter of an unlearning on a module of another model",
+        "objective: ga,",
+        "objective: ga, tuning: {lora: {rank: 2, alpha: 8, target_modules: [c_attn]}},",
+        "E-CFG-35",
+        "11:83",
+        ("no linear module 'c_attn'", "it has: q_proj"),
+    ),
+    Wrong(
         "unknown objective",
         "objective: npo",
         "objective: npoo",
@@ -580,12 +653,12 @@ WRONG = [
         ("unlearnings.0.gamma: unknown key",),
     ),
     Wrong(
-        "retain without a need",
+        "retain data of an unlearning",
         "beta: 0.1",
         "beta: 0.1, retain: tofu",
-        "E-CFG-28",
+        "E-CFG-10",
         "12:44",
-        ("'npo' reads no retain data",),
+        ("unlearnings.1.retain: unknown key",),
     ),
     Wrong(
         "real refusals without acknowledgement",
@@ -712,6 +785,14 @@ WRONG = [
 def _study(fault: Wrong, text: str) -> str:
     if fault.kind == "held-out probe without held-out rows":
         text = text.replace("{answer_logprob: tofu}", "{answer_logprob: math, split: held_out}")
+    if fault.kind == "measure that is not taken":
+        text = text.replace("probe: answer_logprob,", "probe: forget_score:safety/paraphrases,")
+    if fault.kind == "comparison past a probe's last step":
+        text = text.replace(
+            "beta: 0.1, learning_rate: 1e-4, max_steps: 10", "beta: 0.1, learning_rate: 1e-4, max_steps: 5"
+        )
+    if fault.kind == "growth between two steps":
+        text = text.replace("[0, 5, 10]", "[0, 4, 10]")
     if fault.kind == "pretraining on a stage's text":
         text = text.replace("{generated: arithmetic, rows: 100}", "{text: a.txt}")
     assert text.count(fault.old) >= 1, "the fault must be in the study"
@@ -775,6 +856,143 @@ def test_wrong_file(content: bytes, code: str, place: str, words: str, write: Ca
         load_study(write(content))
     found = [line for line in caught.value.lines() if line.startswith(f"error[{code}]: {place}")]
     assert any(words in line for line in found)
+
+
+ASKED = "contrast: oracle_distance, probe: prediction, margin: {times_band: 1.5, rationale: half again}"
+KL = "prediction:safety/kl_oracle_to_state"
+SAVED = "max_steps: 10, save_at: [0, 5, 10]}"
+BAND = ", margin: {times_band: 2, rationale: x}"
+VALUE = ", margin: {value: 0.1, rationale: x}"
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "field", "says", "fix"),
+    [
+        (
+            "oracle_distance, probe: forget_loss",
+            24,
+            "probe",
+            "compares prediction snapshots, found 'forget_loss'",
+            "prediction",
+        ),
+        (
+            f"oracle_distance, probe: '{KL}', alignment: at_each_step",
+            24,
+            "alignment",
+            "not computed at_each_step",
+            "leave",
+        ),
+        (f"oracle_distance, probe: '{KL}'{BAND}", 23, "margin", "directed divergence", "leave the margin out"),
+        (
+            "oracle_distance, probe: 'prediction:safety/total_variation', alignment: at_forget_level",
+            24,
+            "alignment",
+            "not computed at_forget_level",
+            "leave",
+        ),
+        ("improvement, probe: answer_logprob", 24, "probe", "found 'answer_logprob'", "prediction"),
+        ("improvement, probe: prediction, alignment: at_each_step", 24, "alignment", "at_each_step", "leave"),
+        ("improvement, probe: prediction, alignment: at_forget_level", 24, "alignment", "at_forget_level", "leave"),
+        ("path_gap, probe: 'stage_loss:tofu'", 24, "probe", "found 'stage_loss'", "prediction"),
+        (
+            "path_gap, probe: answer_logprob, alignment: at_forget_level",
+            24,
+            "alignment",
+            "'answer_logprob'",
+            "at_each_step",
+        ),
+        (
+            "path_gap, probe: 'prediction:safety/squared_l2', alignment: at_forget_level",
+            24,
+            "alignment",
+            "'squared_l2'",
+            "write at_end or at_each_step",
+        ),
+        (
+            f"path_gap, probe: '{KL}'",
+            24,
+            "probe",
+            "by hellinger or squared_l2, or a scalar probe, found 'kl_",
+            "prediction",
+        ),
+        ("path_gap, probe: 'prediction:safety/jensen_shannon'", 24, "probe", "found 'jensen_shannon'", "prediction"),
+        ("growth, probe: forget_loss", 24, "probe", "by hellinger or squared_l2, found 'forget_loss'", "prediction"),
+        ("growth, probe: 'prediction:safety/jensen_shannon'", 24, "probe", "found 'jensen_shannon'", "prediction"),
+        ("growth, probe: prediction, alignment: at_each_step", 24, "alignment", "at_each_step", "leave"),
+        ("growth, probe: prediction, alignment: at_forget_level", 24, "alignment", "at_forget_level", "leave"),
+        (f"growth, probe: prediction{VALUE}", 23, "margin", "growth is described, never judged", "leave"),
+        (
+            "recency, probe: prediction",
+            24,
+            "probe",
+            "compares 'forget_loss', found prediction snapshots",
+            "forget_loss",
+        ),
+        ("recency, probe: forget_score", 24, "probe", "found 'forget_score'", "write forget_loss"),
+        ("recency, probe: 'stage_loss:safety'", 24, "probe", "found 'stage_loss'", "write forget_loss"),
+        ("recency, probe: forget_loss, alignment: at_each_step", 24, "alignment", "at_each_step", "leave"),
+        ("difference, probe: prediction", 24, "probe", "a scalar probe, found prediction snapshots", "forget_loss"),
+        ("difference, probe: 'stage_loss:tofu'", 24, "probe", "found 'stage_loss'", "forget_loss"),
+        (
+            "difference, probe: forget_loss, alignment: at_forget_level",
+            24,
+            "alignment",
+            "at_forget_level",
+            "at_each_step",
+        ),
+    ],
+)
+def test_what_no_contrast_answers_is_refused(
+    asked: str, code: int, field: str, says: str, fix: str, study_text: str, write: Callable[..., str]
+) -> None:
+    """One problem, at the field that does not fit, with what would."""
+    text = study_text.replace(ASKED, f"contrast: {asked}").replace(
+        "max_steps: 10}", "max_steps: 10, save_at: [0, 5, 10]}"
+    )
+    with pytest.raises(StudyError) as caught:
+        load_study(write(text))
+    (problem,) = caught.value.problems
+    assert problem.code == f"E-CFG-{code}"
+    assert problem.message.startswith(f"comparisons.0.{field}: ")
+    assert says in problem.message
+    assert fix in problem.fix
+
+
+@pytest.mark.parametrize(("contrast", "compared"), [(c, what) for c, row in ANSWERED.items() for what in row])
+def test_what_is_in_the_table_loads(contrast: str, compared: str, study_text: str, write: Callable[..., str]) -> None:
+    """Every row, at each of its alignments."""
+    name = f"prediction:safety/{compared}" if compared in DISTANCES else compared
+    lines = [
+        f"  - {{contrast: {contrast}, probe: '{name}', alignment: {alignment}}}"
+        for alignment in ANSWERED[contrast][compared]
+    ]
+    text = study_text.replace("max_steps: 10}", SAVED).replace(
+        "  - {prediction: safety}", "  - {prediction: safety}\n  - {accuracy: math}\n  - {exact_match: math}"
+    )
+    study = load_study(write(text.replace(f"  - {{{ASKED}}}", "\n".join(lines))))
+    assert [c.alignment for c in study.comparisons[:-1]] == list(ANSWERED[contrast][compared])
+
+
+@pytest.mark.parametrize(("histories", "warned"), [
+    ("position: 2", ["path_gap", "recency"]), ("histories: shuffle_only", ["recency"]),
+    ("histories: [[tofu, math, safety]]", ["path_gap", "recency"]), ("histories: all_orders", []),
+    ("histories: [[tofu, math, safety], [math, tofu, safety]]", ["recency"]),
+])  # fmt: skip
+def test_too_few_histories_for_a_comparison_are_said(
+    histories: str, warned: list[str], study_text: str, write: Callable[..., str]
+) -> None:
+    """A study cut down to one history still loads; what it then leaves out is named."""
+    more = "{contrast: path_gap, probe: prediction}\n  - {contrast: recency, probe: forget_loss}"
+    text = study_text.replace(HISTORIES, histories).replace(f"{{{ASKED}}}", more)
+    found = [warning.message for warning in read_study(write(text)).warnings]
+    assert [message.split(" needs ")[0].split(": ")[-1] for message in found] == warned
+
+
+def test_a_share_out_of_range_has_no_follow_on(study_text: str, write: Callable[..., str]) -> None:
+    """The rows left to forget are not counted with it."""
+    with pytest.raises(StudyError) as caught:
+        load_study(write(study_text.replace("refusals, rows: 100", "refusals, rows: 100, held_out: 10")))
+    assert [problem.code for problem in caught.value.problems] == ["E-CFG-15"]
 
 
 def test_no_file(write: Callable[..., str], tmp_path: object) -> None:

@@ -133,12 +133,8 @@ def pilot_gaps(folder: Path, replicates: int) -> tuple[PilotGap, ...]:
 
 
 def _is_gap(item: dict[str, Any]) -> bool:
-    return (
-        item["contrast"] == "path_gap"
-        and item["quantity"] == "G_ab"
-        and item["alignment"] == "at_end"
-        and item["probe"].endswith(GAP_PROBE)
-    )
+    place = (item["contrast"], item["quantity"], item["alignment"])
+    return place == ("path_gap", "G_ab", "at_end") and str(item["probe"]).endswith(GAP_PROBE)
 
 
 def _sd(finding: Finding) -> float | None:

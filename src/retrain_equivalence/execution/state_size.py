@@ -12,7 +12,7 @@ from retrain_equivalence.execution.specs import BaseSpec, GivenSpec, Spec, Stage
 from retrain_equivalence.models.directory import weight_files
 from retrain_equivalence.models.safetensors_header import BadHeaderError, read_header
 from retrain_equivalence.models.tiny import SIZES
-from retrain_equivalence.recipes.model import AnyModel, GgufModel, HubModel, Lora, LocalModel, LoraTuning, TinyModel
+from retrain_equivalence.recipes.model import AnyModel, GgufModel, HubModel, LocalModel, Lora, LoraTuning, TinyModel
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Tensor name -> shape."""

@@ -19,7 +19,7 @@ from retrain_equivalence.data.example import Dataset
 from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
 from retrain_equivalence.models.base import load_base
 from retrain_equivalence.models.lora import attach, load_adapter, merge
-from retrain_equivalence.models.weights import from_safetensors, load_weights
+from retrain_equivalence.models.weights import from_safetensors, load_weights, weights_of
 from retrain_equivalence.recipes.model import AnyModel, LoraTuning
 from retrain_equivalence.store.base import Store
 
@@ -34,6 +34,9 @@ FULL, ADAPTER = "model.safetensors", "adapter.safetensors"
 
 WARM_BYTES = 2**28
 """Weights of bases that a worker keeps; studies with one base per replicate have many."""
+
+WARM_MERGED_BYTES = 2**31 + 2**30
+"""Merged weights that a worker keeps: some saved steps of one run of a model of a hundred million parameters."""
 
 
 def step_file(step: int, name: str) -> str:
@@ -60,6 +63,7 @@ class States:
     device: str = "cpu"
     _shells: dict[tuple[str, str], _Shell] = field(default_factory=dict)
     _weights: dict[Key, dict[str, Tensor]] = field(default_factory=dict)
+    _merged: dict[tuple[Key, int | None], dict[str, Tensor]] = field(default_factory=dict)
     _encoded: dict[tuple[Key, Key, int, str], list[Encoded]] = field(default_factory=dict)
 
     def base(self, key: Key) -> tuple[PreTrainedModel, Codec]:
@@ -143,26 +147,33 @@ class States:
         model, codec = self.base(base)
         if state == base:
             return model, codec
-        spec = self.plan.planned[state].spec
-        if isinstance(spec, UnlearnSpec) and step is not None:
-            artifact = self.store.get(state)
-            if step_file(step, FULL) in artifact.manifest.files:
-                load_weights(model, from_safetensors(artifact.path(step_file(step, FULL))))
-                return model, codec
-            model, codec = self.merged(spec.end, base)
-            assert isinstance(spec.tuning, LoraTuning)
-            adapted = attach(model, spec.tuning.lora, spec.adapter_seed)
-            load_adapter(adapted, from_safetensors(artifact.path(step_file(step, ADAPTER))))
-            return self._keep(base, merge(adapted)), codec
-        artifact = self.store.get(state)
-        if FULL in artifact.manifest.files:
-            load_weights(model, from_safetensors(artifact.path(FULL)))
+        if (state, step) in self._merged:
+            load_weights(model, self._merged[state, step])
             return model, codec
-        assert isinstance(spec, StageSpec)
+        artifact = self.store.get(state)
+        full, adapter = (name if step is None else step_file(step, name) for name in (FULL, ADAPTER))
+        if full in artifact.manifest.files:
+            load_weights(model, from_safetensors(artifact.path(full)))
+            return model, codec
+        spec = self.plan.planned[state].spec
+        assert isinstance(spec, StageSpec | UnlearnSpec)
         assert isinstance(spec.tuning, LoraTuning)
+        if isinstance(spec, UnlearnSpec):
+            model, codec = self.merged(spec.end, base)
         adapted = attach(model, spec.tuning.lora, spec.adapter_seed)
-        load_adapter(adapted, from_safetensors(artifact.path(ADAPTER)))
-        return self._keep(base, merge(adapted)), codec
+        load_adapter(adapted, from_safetensors(artifact.path(adapter)))
+        model = self._keep(base, merge(adapted))
+        self._remember(state, step, model)
+        return model, codec
+
+    def _remember(self, state: Key, step: int | None, model: PreTrainedModel) -> None:
+        """Keep what merging an adapter cost seconds for: the probes of one state come one after another."""
+        weights = weights_of(model)
+        size = sum(tensor.nbytes for tensor in weights.values())
+        while self._merged and (len(self._merged) + 1) * size > WARM_MERGED_BYTES:
+            self._merged.pop(next(iter(self._merged)))
+        if size <= WARM_MERGED_BYTES:
+            self._merged[state, step] = weights
 
     def restore(self, base: Key, model: PreTrainedModel) -> None:
         """Take a model back that an adapter was attached to: the adapter is dropped, the shell is plain again."""

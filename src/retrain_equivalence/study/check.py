@@ -8,8 +8,8 @@ nothing that merely follows from another problem.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Iterable
+from itertools import product
 from typing import Any
 
 from retrain_equivalence.core.errors import visible
@@ -188,22 +188,31 @@ def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
                 f"a prediction snapshot is taken for the forget stage, found '{stage.name}'",
                 f"write {_forget_name(draft)}: the retain stages are among its test sets",
             )
-    if probe.at and draft.unlearnings and None not in draft.unlearnings:
-        saved = {
-            step for u in draft.unlearnings if u is not None for step in u.save_at or (0, u.phase.training.max_steps)
-        }
-        if unsaved := [step for step in probe.at if step not in saved]:
-            places.add("E-CFG-22", (*path, "at"), f"step {unsaved[0]} is saved by no unlearning", "add it to save_at")
-        for u in draft.unlearnings:
-            if u is not None and not any(
-                step in probe.at for step in u.save_at or (0, u.phase.training.max_steps) if step
-            ):
-                places.add(
-                    "E-CFG-22",
-                    (*path, "at"),
-                    f"none of these steps after 0 is saved by unlearning '{u.name}'",
-                    f"add {u.phase.training.max_steps}, its last",
-                )
+    if probe.at is not None:
+        _check_at(draft, (*path, "at"), probe)
+
+
+def _steps_of(unlearning: Unlearning) -> tuple[int, ...]:
+    """Return the saved steps; (0,) where the last one is not known, because the duration is wrong."""
+    last = unlearning.phase.training.max_steps
+    return unlearning.save_at or ((0,) if last is None else (0, last))
+
+
+def _check_at(draft: Draft, path: Path, probe: ProbeRecipe) -> None:
+    """Check that each step of `at` is saved somewhere, and that every unlearning has one of them after its start."""
+    at, unlearnings = probe.at or (), [u for u in draft.unlearnings if u is not None]
+    if not unlearnings or None in draft.unlearnings:
+        return
+    saved = {step for u in unlearnings for step in _steps_of(u)}
+    if unsaved := [step for step in at if step not in saved]:
+        draft.places.add("E-CFG-22", path, f"step {unsaved[0]} is saved by no unlearning", "add it to save_at")
+        return
+    for u in unlearnings:
+        last = u.phase.training.max_steps
+        if last is not None and not any(step in at for step in _steps_of(u) if step):
+            draft.places.add(
+                "E-CFG-22", path, f"unlearning '{u.name}' saves none of these steps after 0", f"add {last}, its last"
+            )
 
 
 def _forget_name(draft: Draft) -> str | None:
@@ -226,28 +235,22 @@ def _check_comparison(draft: Draft, index: int, comparison: Comparison) -> None:
 
 def _check_end(draft: Draft, path: Path, comparison: Comparison) -> None:
     """Refuse a comparison of a probe that is not measured where unlearning ends, or of a growth without a window."""
-    name = comparison.probe.partition("/")[0]
-    for probe in draft.probes:
-        if probe is None or name not in (probe_kind(probe), probe_name(probe)):
+    at, name = (*path, "probe"), comparison.probe.partition("/")[0]
+    probes = [p for p in draft.probes if p is not None and name in (probe_kind(p), probe_name(p))]
+    for probe, u in product(probes, draft.unlearnings):
+        if u is None or (last := u.phase.training.max_steps) is None:
             continue
-        for unlearning in draft.unlearnings:
-            last = unlearning.phase.training.max_steps if unlearning is not None else None
-            if unlearning is None or last is None:
-                continue
-            steps = [
-                step for step in unlearning.save_at or (0, last) if not step or probe.at is None or step in probe.at
-            ]
-            at = (*path, "probe")
-            if last not in steps:
-                message = (
-                    f"'{probe_name(probe)}' is not measured at step {last}, the end of unlearning '{unlearning.name}'"
-                )
-                draft.places.add("E-CFG-24", at, message, f"add {last} to the probe's at")
-            elif comparison.contrast == "growth" and not any(
-                len([step for step in steps if within(2 * step, last)]) > 1 for within in (operator.le, operator.ge)
-            ):
-                message = f"no half of unlearning '{unlearning.name}' has two measured steps to see growth between"
-                draft.places.add("E-CFG-24", at, message, "save more steps, for example [0, 5, 10, 20]")
+        steps = [step for step in _steps_of(u) if not step or probe.at is None or step in probe.at]
+        if steps == [0]:
+            continue  # refused where `at` stands
+        if last not in steps:
+            message = f"'{probe_name(probe)}' is not measured at step {last}, the end of unlearning '{u.name}'"
+            draft.places.add("E-CFG-24", at, message, f"add {last} to the probe's at")
+        elif comparison.contrast == "growth" and not (
+            sum(2 * step <= last for step in steps) > 1 or sum(2 * step >= last for step in steps) > 1
+        ):
+            message = f"growth needs two measured steps in one half of unlearning '{u.name}'"
+            draft.places.add("E-CFG-24", at, message, "save more steps, for example [0, 5, 10, 20]")
 
 
 def _check_enough(draft: Draft, path: Path, comparison: Comparison) -> None:
