@@ -331,3 +331,16 @@ def test_help_names_every_verb_and_exit_code(say: Say) -> None:
                  "129/130/143"):  # fmt: skip
         assert code in " ".join(said.out.replace("│", " ").split())
     assert say("--version").out.strip()
+
+
+def test_validate_says_what_it_could_not_check_and_what_is_doubtful(say: Say, tmp_path: Path) -> None:
+    sentence = "Row lengths are checked against the tokenizer at the start of run."
+    said = say("validate", SMALL)
+    assert sentence not in said.out
+    assert "warning[E-CFG-38]" in said.err, "two replicates decide little"
+    lines = "\n".join(f"Line {i} of a text that serves no stage, long enough to be cut." for i in range(40))
+    (tmp_path / "own.txt").write_text(lines, encoding="utf-8")
+    pretraining = f"{{dataset: {{text: '{tmp_path / 'own.txt'}'}}, training: {{learning_rate: 1e-3, max_steps: 1}}}}"
+    said = say("validate", SMALL, "--set", f"model.pretraining={pretraining}")
+    assert said.code == 0, said.err
+    assert sentence in said.out

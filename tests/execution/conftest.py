@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import small_study
 from small_study import Finished
@@ -13,6 +15,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     out = small_study.run_small(root)
     plan, inputs = small_study.api.plan(small_study.small(), small_study.api.Runtime(study_dir=small_study.FOLDER))
     return Finished(root=root, out=out, plan=plan, inputs=inputs)
+
+
+@pytest.fixture(scope="session")
+def nano_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A nano model as a Hugging Face folder."""
+    from retrain_equivalence.models.base import base_files
+    from retrain_equivalence.recipes.model import TinyModel
+
+    folder = tmp_path_factory.mktemp("nano")
+    for name, data in base_files(
+        TinyModel(tiny="nano"), seed=1, tokenizer_text=None, study_dir=folder, offline=True
+    ).items():
+        assert isinstance(data, bytes)
+        (folder / name).write_bytes(data)
+    return folder
 
 
 @pytest.fixture(scope="session")

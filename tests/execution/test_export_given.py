@@ -76,7 +76,7 @@ def test_an_exported_state_is_the_stored_one(finished: Finished, tmp_path: Path)
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     states = States(store=finished.store, plan=finished.plan, model_recipe=finished.plan.study.model,
-                    datasets=finished.inputs.by_key())  # fmt: skip
+                    inputs=finished.inputs)  # fmt: skip
     spec = finished.plan.planned[key].spec
     own, codec = states.merged(key, spec.base)
     ids = torch.tensor([codec.encode("Who wrote it?", "I did.", id="x").ids])
@@ -169,8 +169,8 @@ def test_a_checkpoint_of_another_architecture_is_refused(finished: Finished, tmp
         small_study.run_small(tmp_path, "model={tiny: micro}", *small_study.BARE, given)
 
 
-def test_a_given_checkpoint_has_no_adapter_to_carry_on() -> None:
-    given = f"given=[{{history: [facts], path: '{small_study.FILE}'}}]"
+def test_a_given_checkpoint_has_no_adapter_to_carry_on(nano_folder: Path) -> None:
+    given = f"given=[{{history: [facts], path: '{nano_folder}'}}]"
     lora = "model.tuning={{lora: {{rank: 2, alpha: 4, across_stages: {}}}}}".format
     with pytest.raises(StudyError, match=r"E-CFG-36.*facts>sums"):
         small_study.planned(lora("carried"), given)

@@ -51,8 +51,6 @@ DECLARED: dict[type, dict[str, str]] = {
     Stage: {"dataset": NUMERIC, "training": NUMERIC, "name": COSMETIC, "role": STRUCTURE},
     Unlearning: {
         "phase": NUMERIC, "tuning": NUMERIC, "save_at": NUMERIC, "name": COSMETIC,
-        # Every objective of this release is local; the loop reads no retain rows.
-        "retain": COSMETIC,
     },
     Phase: {"objective": NUMERIC, "training": NUMERIC},
     ObjectiveRecipe: dict.fromkeys(("name", "parameters", "source"), NUMERIC),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import small_study
@@ -103,8 +104,8 @@ def test_a_placebo_history_is_trained_and_not_unlearned() -> None:
     assert {h.oracle().name for h in study.all_histories()} == {"facts>sums"}
 
 
-def test_a_given_state_is_neither_trained_nor_are_its_parents() -> None:
-    given = f"given=[{{history: [facts, sums, safety], path: '{small_study.FILE}'}}]"
+def test_a_given_state_is_neither_trained_nor_are_its_parents(nano_folder: Path) -> None:
+    given = f"given=[{{history: [facts, sums, safety], path: '{nano_folder}'}}]"
     plan = plan_of("replicates=1", "oracle_replicates=0", "histories=[[facts, sums, safety]]", given)
     assert plan.count("given") == 1
     # The oracle facts>sums is still trained here, the forget stage is not.

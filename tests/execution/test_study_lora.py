@@ -80,7 +80,7 @@ def test_every_state_differs_from_the_base_and_from_each_other(adapted: tuple[st
     from retrain_equivalence.execution.states import States
 
     _, run = adapted
-    states = States(store=run.store, plan=run.plan, model_recipe=run.plan.study.model, datasets=run.inputs.by_key())
+    states = States(store=run.store, plan=run.plan, model_recipe=run.plan.study.model, inputs=run.inputs)
     seen: list[torch.Tensor] = []
     for planned in run.plan.planned.values():
         spec, key = planned.spec, planned.task.key

@@ -126,19 +126,27 @@ def test_after_the_cause_is_gone_only_what_failed_is_made(
     assert had, "stages before the failure are shared with the study that is right"
 
 
-def test_rows_that_only_the_tokenizer_refuses_stop_the_run_before_any_training(tmp_path: Path) -> None:
+def of_folder(folder: Path) -> str:
+    """A model whose tokenizer only a worker opens: it has a chat template."""
+    return f"model={{path: '{folder}', template: chat}}"
+
+
+def test_rows_that_only_the_tokenizer_refuses_stop_the_run_before_any_training(
+    tmp_path: Path, nano_folder: Path
+) -> None:
     with pytest.raises(InputError, match=r"E-DATA-17.*refusals/.*max_length") as caught:
-        small_study.run_small(tmp_path, "training.max_length=60")
+        small_study.run_small(tmp_path, "training.max_length=60", of_folder(nano_folder))
     assert len(caught.value.problems) > 1, "all rows at once"
     assert len(set(caught.value.problems)) == len(caught.value.problems)
     assert {m.kind for m in LocalStore(tmp_path / "store").manifests()} == {"dataset"}
     assert not (tmp_path / "out").exists()
 
 
-def test_a_base_of_an_earlier_study_does_not_let_such_rows_pass(tmp_path: Path) -> None:
-    small_study.run_small(tmp_path, *small_study.BARE)
+def test_a_base_of_an_earlier_study_does_not_let_such_rows_pass(tmp_path: Path, nano_folder: Path) -> None:
+    chat = of_folder(nano_folder)
+    small_study.run_small(tmp_path, *small_study.BARE, chat)
     with pytest.raises(AssertionError, match="E-DATA-17"):
-        small_study.run_small(tmp_path, *small_study.BARE, "stages.safety.max_length=60", name="other")
+        small_study.run_small(tmp_path, *small_study.BARE, chat, "stages.safety.max_length=60", name="other")
 
 
 def test_dropped_and_cut_rows_train(tmp_path: Path) -> None:

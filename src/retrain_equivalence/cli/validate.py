@@ -17,11 +17,16 @@ def validate(
 ) -> None:
     """Check a study and its data; print what it would read."""
     from retrain_equivalence.cli import common
-    from retrain_equivalence.execution.inputs import read_inputs
+    from retrain_equivalence.execution import api
+    from retrain_equivalence.models.bare_tokenizer import known_before_run
+    from retrain_equivalence.study.load import read_study
 
-    study = common.open_study(sources, overrides, plugins)
+    loaded = read_study(*sources, overrides=tuple(overrides or ()), plugins=tuple(plugins or ()))
+    study = loaded.study
     runtime = common.runtime_of(sources, data_dir=data_dir, offline=offline, plugins=plugins)
-    inputs = read_inputs(study, runtime.locations)
+    _, inputs = api.plan(study, runtime)
+    for doubt in loaded.warnings:
+        common.people().print(doubt.line(), markup=False, soft_wrap=True)
     sets: dict[str, dict[str, Any]] = {
         name: {
             "train": len(dataset.train),
@@ -41,6 +46,8 @@ def validate(
     for name, entry in sets.items():
         table.add_row(name, str(entry["train"]), str(entry["held_out"]), str(entry["source"]), str(entry["licence"]))
     common.answer().print(table)
+    if not known_before_run(study.model):
+        common.answer().print("Row lengths are checked against the tokenizer at the start of run.")
     for name, entry in sets.items():
         for warning in entry["warnings"]:
             common.people().print(f"warning: {name}: {warning}", markup=False)

@@ -20,6 +20,7 @@ from retrain_equivalence.execution import results_folder as folder
 from retrain_equivalence.execution.inputs import Inputs, put_datasets, read_inputs
 from retrain_equivalence.execution.keys import Environment
 from retrain_equivalence.execution.plan import Plan, plan_study
+from retrain_equivalence.execution.row_lengths import check_rows
 from retrain_equivalence.execution.runner import Event, Outcome, execute
 from retrain_equivalence.execution.signals import Interrupted, StopFlag
 from retrain_equivalence.recipes.model import GgufModel, HubModel
@@ -88,7 +89,9 @@ def plan(study: Study, runtime: Runtime | None = None) -> tuple[Plan, Inputs]:
     given = runtime or Runtime()
     gpu.require_driver(given.device)
     inputs = read_inputs(study, given.locations)
-    return plan_study(study, inputs, environment_of(study, given.device)), inputs
+    planned = plan_study(study, inputs, environment_of(study, given.device))
+    check_rows(planned, inputs, given.study_dir)
+    return planned, inputs
 
 
 def fetched(study: Study, runtime: Runtime) -> Study:
@@ -253,6 +256,8 @@ def provenance_of(
         notes.append("The base model was dequantised from a 4-bit GGUF file; it is a copy, not the original weights.")
     return {
         "study": planned.study.name,
+        "acknowledge": planned.study.acknowledge,
+        "notes": planned.study.notes,
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 1),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_equivalence.core.errors import InputError, RunError
+from retrain_equivalence.core.errors import InputError, RunError, raise_all
 from retrain_equivalence.core.identity import Digest, Key, canonical_json, digest_of_bytes
 from retrain_equivalence.execution.distances import distance_values
 from retrain_equivalence.execution.plan import Plan, Planned
@@ -180,8 +180,7 @@ class Bodies:
         from retrain_equivalence.models.directory import check_model_directory, weight_files
 
         folder = self.study_dir / spec.path
-        if problems := check_model_directory(folder):
-            raise InputError(*problems)
+        raise_all(InputError, (problem for problem in check_model_directory(folder) if problem.severity == "error"))
         model, _ = self.states.base(spec.base)
         weights: dict[str, Tensor] = {}
         for name in weight_files(folder):

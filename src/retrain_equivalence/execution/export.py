@@ -80,7 +80,7 @@ def export_state(
     weakened = isinstance(spec, UnlearnSpec) and sensitive
     if weakened and study.acknowledge != ACKNOWLEDGEMENT:
         raise StudyError.of("E-CFG-94", "acknowledge", "weakened checkpoints are exported only where acknowledged")
-    opened = States(store=store, plan=planned, model_recipe=study.model, datasets=inputs.by_key())
+    opened = States(store=store, plan=planned, model_recipe=study.model, inputs=inputs)
     if isinstance(spec, BaseSpec):
         model, codec = opened.merged(key, key)
     else:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retrain_equivalence.core.errors import InputError, InstrumentError, Problem
+from retrain_equivalence.core.errors import InputError, InstrumentError, Problem, visible
 from retrain_equivalence.core.identity import Digest, Key, Plain, canonical_json, key_of
-from retrain_equivalence.data.example import Dataset, Provenance
+from retrain_equivalence.data.example import Dataset, Provenance, digest_of_rows
 from retrain_equivalence.data.ingest import Locations, check_overlap, from_files, ingest, to_files
+from retrain_equivalence.models.directory import check_model_directory
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.model import GgufModel, HubModel, LocalModel, TinyModel
+from retrain_equivalence.recipes.probe import PredictionProbe, probe_stage
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.study import Study
 
@@ -67,6 +69,15 @@ def asked_datasets(study: Study) -> dict[str, AnyDataset]:
     return asked
 
 
+def field_of(name: str) -> str:
+    """Return the field of the study that asks for a data set.
+
+    >>> field_of("math")
+    'stages.math.dataset'
+    """
+    return {PLACEBO: "placebo", PRETRAINING: "model.pretraining.dataset"}.get(name, f"stages.{name}.dataset")
+
+
 def read_inputs(study: Study, where: Locations) -> Inputs:
     """Read and check everything foreign; raise with the problems of all sets together."""
     problems: list[Problem] = []
@@ -74,15 +85,19 @@ def read_inputs(study: Study, where: Locations) -> Inputs:
     datasets: dict[str, Dataset] = {}
     for name, recipe in asked_datasets(study).items():
         try:
-            datasets[name] = ingest(recipe, where, place=f"stages.{name}.dataset")
+            datasets[name] = ingest(recipe, where, place=field_of(name))
         except InstrumentError as error:
             problems += error.problems
             family = type(error)
+    problems += _model_problems(study, where)
     if not problems:
+        problems += _placebo_problems(study, datasets) + _probe_problems(study, datasets)
         staged = {name: dataset for name, dataset in datasets.items() if name != PRETRAINING}
         problems += check_overlap(staged, study.forget.name)
     if problems:
         raise family(*(problem for problem in problems if problem.code.startswith(family.prefix + "-")))
+    if PLACEBO in datasets:
+        datasets[PLACEBO] = _as_many(datasets[PLACEBO], datasets[study.forget.name])
     return Inputs(
         datasets=datasets,
         model_source=_model_source(study, where),
@@ -108,19 +123,85 @@ def put_datasets(inputs: Inputs, store: Store) -> None:
             store.put(key, kind="dataset", recipe=recipe, parents={}, files=files)
 
 
-def load_dataset(store: Store, key: Key, recipe: AnyDataset, where: Locations) -> Dataset:
-    """Read a data set back from the store, or from its source again if its rows are not written to stores.
+def load_datasets(store: Store, keys: Mapping[str, Key], study: Study, where: Locations) -> dict[str, Dataset]:
+    """Read a study's data sets back from the store, or from their sources again if their rows are in no store.
+
+    Args:
+        store: holds them.
+        keys: name -> key.
+        study: says where withheld rows come from.
+        where: where data may come from.
 
     Raises:
-        InputError: E-DATA-31 if the source no longer holds the rows that were planned with.
+        InputError: E-DATA-31 if a source no longer holds the rows that were planned with.
     """
-    artifact = store.get(key)
-    if WITHHELD not in artifact.manifest.files:
-        return from_files(artifact.read)
-    dataset = ingest(recipe, where)
-    if dataset_key(dataset.digest) != key:
-        raise InputError.of("E-DATA-31", dataset.provenance.source, "changed since the run began", "run again")
-    return dataset
+    loaded: dict[str, Dataset] = {}
+    for name, recipe in asked_datasets(study).items():
+        artifact = store.get(keys[name])
+        if WITHHELD not in artifact.manifest.files:
+            loaded[name] = from_files(artifact.read)
+            continue
+        dataset = ingest(recipe, where)
+        loaded[name] = _as_many(dataset, loaded[study.forget.name]) if name == PLACEBO else dataset
+        if dataset_key(loaded[name].digest) != keys[name]:
+            raise InputError.of("E-DATA-31", dataset.provenance.source, "changed since the run began", "run again")
+    return loaded
+
+
+def _as_many(placebo: Dataset, forget: Dataset) -> Dataset:
+    """Return the placebo with its first training rows only, as many as the forget stage's: size must not differ."""
+    train = placebo.train[: len(forget.train)]
+    return replace(placebo, train=train, digest=digest_of_rows(train, placebo.held_out))
+
+
+def _placebo_problems(study: Study, datasets: Mapping[str, Dataset]) -> list[Problem]:
+    if PLACEBO not in datasets:
+        return []
+    found, wanted = len(datasets[PLACEBO].train), len(datasets[study.forget.name].train)
+    if found >= wanted:
+        return []
+    message = f"{found:,} training rows, but the forget stage '{study.forget.name}' has {wanted:,}"
+    fix = "give at least as many, so that the two differ in content alone"
+    return [Problem(code="E-DATA-88", place=PLACEBO, message=message, fix=fix)]
+
+
+def _probe_problems(study: Study, datasets: Mapping[str, Dataset]) -> list[Problem]:
+    """Make every probe that is measured row by row on its data: what it refuses, it would refuse hours later."""
+    from retrain_equivalence.probes.catalogue import build
+
+    found: list[Problem] = []
+    for i, probe in enumerate(study.probes):
+        if isinstance(probe, PredictionProbe):
+            continue
+        try:
+            build(probe, datasets[probe_stage(probe)])
+        except InputError as error:
+            found += [replace(problem, place=f"probes.{i} {problem.place}") for problem in error.problems]
+    return found
+
+
+def _model_problems(study: Study, where: Locations) -> list[Problem]:
+    """Check every model folder by its names and headers, which loads no torch; the run reads the numbers too."""
+    found: list[Problem] = []
+    folders = [(f"given.{i}.path", given.path) for i, given in enumerate(study.given)]
+    match study.model:
+        case LocalModel(path=path):
+            folders.insert(0, ("model.path", path))
+        case GgufModel(gguf=path) if not _resolved(path, where).is_file():
+            found.append(_absent("model.gguf", path, "file"))
+    for field, path in folders:
+        if not (folder := _resolved(path, where)).is_dir():
+            found.append(_absent(field, path, "folder"))
+            continue
+        problems = check_model_directory(folder, numbers=False)
+        found += [replace(p, place=f"{field} {p.place}") for p in problems if p.severity == "error"]
+    return found
+
+
+def _absent(field: str, path: str, what: str) -> Problem:
+    message = f"there is no {what} '{visible(path, limit=80)}'"
+    fix = "correct the path; relative ones start at the study's folder"
+    return Problem(code="E-DATA-85", place=field, message=message, fix=fix)
 
 
 def folder_digest(folder: Path) -> str:

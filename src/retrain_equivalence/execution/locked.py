@@ -14,7 +14,7 @@ from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.core.identity import Digest
 from retrain_equivalence.data.ingest import Locations
 from retrain_equivalence.execution import results_folder
-from retrain_equivalence.execution.inputs import Inputs, asked_datasets, dataset_key, load_dataset
+from retrain_equivalence.execution.inputs import Inputs, dataset_key, load_datasets
 from retrain_equivalence.execution.keys import Environment
 from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.store.base import Store
@@ -31,7 +31,7 @@ def open_locked(folder: Path, store: Store, where: Locations) -> tuple[Plan, Inp
 
     Raises:
         InputError: E-DATA-80 if the folder has no readable `study.lock.yaml` and `provenance.json`, E-DATA-81 if the
-            provenance is not what this release writes, and what `load_dataset` raises.
+            provenance is not what this release writes, and what `load_datasets` raises.
         StoreError: E-STORE-04 if this store does not hold the run's data.
     """
     study = load_study(_existing(folder / results_folder.LOCK))
@@ -46,10 +46,7 @@ def open_locked(folder: Path, store: Store, where: Locations) -> tuple[Plan, Inp
             "E-DATA-81", str(path), "is not what this release writes", "run the study again: nothing is trained anew"
         ) from None
     inputs = Inputs(
-        datasets={
-            name: load_dataset(store, dataset_key(digests[name]), recipe, where)
-            for name, recipe in asked_datasets(study).items()
-        },
+        datasets=load_datasets(store, {name: dataset_key(digest) for name, digest in digests.items()}, study, where),
         model_source=model_source,
         given_sources=given_sources,
     )

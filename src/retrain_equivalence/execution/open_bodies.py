@@ -26,7 +26,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     from retrain_equivalence.data.ingest import Locations
     from retrain_equivalence.execution.api import environment_of
     from retrain_equivalence.execution.bodies import Bodies
-    from retrain_equivalence.execution.inputs import Inputs, asked_datasets, load_dataset
+    from retrain_equivalence.execution.inputs import Inputs, load_datasets
     from retrain_equivalence.execution.plan import plan_study
     from retrain_equivalence.execution.states import States
     from retrain_equivalence.store.local import LocalStore
@@ -39,10 +39,9 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
         study = load_study(lock, plugins=arguments["plugins"])
     data_dir = Path(arguments["data_dir"]) if arguments["data_dir"] else None
     where = Locations(study_dir=Path(arguments["study_dir"]), data_dir=data_dir, offline=bool(arguments["offline"]))
-    asked = asked_datasets(study)
-    datasets = {name: load_dataset(store, Key(key), asked[name], where) for name, key in arguments["datasets"].items()}
+    keys = {name: Key(key) for name, key in arguments["datasets"].items()}
     inputs = Inputs(
-        datasets=datasets,
+        datasets=load_datasets(store, keys, study, where),
         model_source=arguments["model_source"],
         given_sources=tuple(arguments["given_sources"]),
     )
@@ -50,9 +49,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
     return Bodies(
         plan=plan,
         store=store,
-        states=States(
-            store=store, plan=plan, model_recipe=study.model, datasets=inputs.by_key(), device=arguments["device"]
-        ),
+        states=States(store=store, plan=plan, model_recipe=study.model, inputs=inputs, device=arguments["device"]),
         stop=stop,
         study_dir=Path(arguments["study_dir"]),
         offline=bool(arguments["offline"]),

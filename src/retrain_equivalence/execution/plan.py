@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.core.errors import Problem, StudyError, raise_all
 from retrain_equivalence.core.identity import Key, plain
 from retrain_equivalence.core.seeds import Seeds
@@ -144,7 +143,8 @@ class _Planner:
             Problem(
                 code="E-CFG-36",
                 place=f"given.{number}",
-                message=f"no state of this study is {'>'.join(given.history)}#{given.replicate} {given.unlearning}".strip(),
+                message=f"no state of this study is {'>'.join(given.history)}#{given.replicate}"
+                + (f" unlearned by {given.unlearning}" if given.unlearning else ""),
                 fix="name a history, replicate and unlearning of the study",
             )
             for number, given in enumerate(self.study.given)

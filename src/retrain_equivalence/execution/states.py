@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from retrain_equivalence.core.errors import InputError, Problem
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.data.example import Dataset
+from retrain_equivalence.execution.inputs import Inputs
+from retrain_equivalence.execution.row_lengths import Reading, encode_readings, readings
 from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
 from retrain_equivalence.models.base import load_base
 from retrain_equivalence.models.lora import attach, load_adapter, merge
@@ -59,12 +60,17 @@ class States:
     store: Store
     plan: Plan
     model_recipe: AnyModel
-    datasets: Mapping[Key, Dataset]
+    inputs: Inputs
     device: str = "cpu"
+    datasets: Mapping[Key, Dataset] = field(init=False)
+    """The inputs' data sets by their keys."""
     _shells: dict[tuple[str, str], _Shell] = field(default_factory=dict)
     _weights: dict[Key, dict[str, Tensor]] = field(default_factory=dict)
     _merged: dict[tuple[Key, int | None], dict[str, Tensor]] = field(default_factory=dict)
     _encoded: dict[tuple[Key, Key, int, str], list[Encoded]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.datasets = self.inputs.by_key()
 
     def base(self, key: Key) -> tuple[PreTrainedModel, Codec]:
         """Return the base model with its own weights, and its codec.
@@ -116,27 +122,13 @@ class States:
         Raises:
             InputError: E-DATA-17 to 19 with the rows of all data sets.
         """
-        problems: dict[Problem, None] = {}
-        for planned in self.plan.planned.values():
-            spec = planned.spec
-            if not isinstance(spec, StageSpec | UnlearnSpec):
-                continue
-            place = (spec.data, tokenizer, spec.training.max_length, spec.on_long)
-            if place in self._encoded:
-                continue
-            encoded = self._encoded[place] = []
-            for row in self.datasets[spec.data].train:
-                try:
-                    tokens = codec.encode(
-                        row.prompt, row.response, id=row.id, max_length=place[2], on_long=spec.on_long
-                    )
-                except InputError as error:
-                    problems |= dict.fromkeys(error.problems)
-                else:
-                    encoded += [] if tokens is None else [tokens]
-        if problems:
-            self._encoded.clear()
-            raise InputError(*problems)
+
+        def place(reading: Reading) -> tuple[Key, Key, int, OnLong]:
+            return reading.data, tokenizer, reading.max_length, reading.on_long
+
+        left = [reading for reading in readings(self.plan, self.inputs) if place(reading) not in self._encoded]
+        for reading, rows in encode_readings(left, self.datasets, codec).items():
+            self._encoded[place(reading)] = rows
 
     def tokenizer_of(self, base: Key) -> Key:
         """Return what tells tokenizers apart: the digest of the base's tokenizer file."""

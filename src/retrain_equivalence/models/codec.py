@@ -183,7 +183,7 @@ class Codec:
             if on_long == "error":
                 raise InputError.of(
                     "E-DATA-17", f"row '{id}'", f"{len(ids):,} tokens, max_length {max_length:,}",
-                    "Raise training.max_length, or set on_long: truncate or drop for this data set",
+                    "Raise max_length, or set on_long: truncate or drop",
                 )  # fmt: skip
             ids = ids[:max_length]
             if len(ids) <= len(before):
@@ -191,7 +191,7 @@ class Codec:
                     "E-DATA-18", f"row '{id}'",
                     f"no target token left after truncation: the prompt alone has {len(before):,} tokens, "
                     f"max_length {max_length:,}",
-                    "Raise training.max_length, or set on_long: drop for this data set",
+                    "Raise max_length, or set on_long: drop",
                 )  # fmt: skip
         return Encoded(id=id, ids=ids, n_prompt=len(before))
 

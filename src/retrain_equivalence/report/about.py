@@ -32,7 +32,7 @@ def provenance(material: Material) -> Section:
     tables = []
     if datasets := _mapping(known.get("datasets")):
         tables.append(_datasets(datasets))
-    rest = {name: value for name, value in known.items() if name not in APART}
+    rest = {name: value for name, value in known.items() if name not in APART and value != ""}
     for caption, value in (
         ("Model", known.get("model")),
         ("Numeric environment: whatever can move a bit", known.get("environment")),
@@ -42,6 +42,8 @@ def provenance(material: Material) -> Section:
             tables.append(_pairs(caption, lines))
     notes = _mapping(known.get("model")).get("notes") or ()
     says = [material.model_note, *(str(note) for note in notes)]
+    if acknowledged := known.get("acknowledge"):
+        says.append(f"The study acknowledges: {acknowledged}.")
     return Section(name="provenance", title="Provenance", says=tuple(say for say in says if say), tables=tuple(tables))
 
 

@@ -91,7 +91,8 @@ class Study:
     position: int | None = None
     """A single history: the forget stage at this 1-based position."""
     placebo: AnyDataset | None = None
-    """The data of the placebo stage; required by `placebo` in `histories`."""
+    """The data of the placebo stage, cut to the forget stage's number of training rows; needed by `placebo` in
+    `histories`."""
     given: tuple[Given, ...] = ()
     """Checkpoints that were trained elsewhere."""
     replicates: int = 10

@@ -42,8 +42,8 @@ CODES: dict[str, str] = {
     "E-ENV-10": "The store's file system does not keep what a commit relies on: exclusive creation, a rename that "
     "does not replace, or it is on a network, where rename and fsync promise less. Use a local folder; a "
     "network file system can be accepted with --allow-network-fs.",
-    "E-ENV-11": "A command that only looks at a store was given a place where none is. Such commands make none. Name the "
-    "store that the study ran on with --store or RETRAIN_EQUIVALENCE_STORE; a run makes one where it is missing.",
+    "E-ENV-11": "A command that only looks at a store was given a place where none is. Such commands make none. Name "
+    "the store that the study ran on with --store or RETRAIN_EQUIVALENCE_STORE; a run makes one where it is missing.",
     "E-LOCK-01": "A task is leased by a run on another host (or in another container) that has given no sign of life "
     "for long. It is never taken over by age alone, since that run may only be slow. If it is dead, "
     "remove the lease with `retrain-equivalence store unlock KEY` and run again.",
