@@ -23,8 +23,8 @@ test: install
 	$(BIN)/python -m pytest -n $(JOBS) -m "not gpu and not slow" tests src
 
 check: install
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests scripts
+	$(BIN)/ruff format --check src tests scripts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
@@ -33,7 +33,8 @@ check: install
 slow: install
 	$(BIN)/python -m pytest -m slow tests
 
-# The studies of docs/findings.md; they need RETRAIN_EQUIVALENCE_DATA and, for smollm2, its GGUF file.
+# The study of docs/findings.md that needs RETRAIN_EQUIVALENCE_DATA alone. The other one also needs its GGUF file:
+# retrain-equivalence run smollm2 --set model.gguf=FILE
 real: install
 	$(BIN)/retrain-equivalence run tiny-real --out results/tiny-real
 

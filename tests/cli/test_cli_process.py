@@ -54,18 +54,6 @@ def wrong_study(folder: Path) -> tuple[Path, str]:
     return path, "E-CFG-12"
 
 
-def unknown_key(folder: Path) -> tuple[Path, str]:
-    path = folder / "study.yaml"
-    path.write_text(small_study.FILE.read_text().replace("replicates: 2", "replicate: 2", 1))
-    return path, "E-CFG-10"
-
-
-def duplicate_key(folder: Path) -> tuple[Path, str]:
-    path = folder / "study.yaml"
-    path.write_text(small_study.FILE.read_text() + "seed: 4\n")
-    return path, "E-CFG-03"
-
-
 def rows(folder: Path, text: str) -> Path:
     (folder / "mine.jsonl").write_text(text)
     path = folder / "study.yaml"
@@ -77,21 +65,9 @@ def missing_field(folder: Path) -> tuple[Path, str]:
     return rows(folder, '{"prompt": "a", "response": "b"}\n{"prompt": "c", "ans": "d"}\n'), "E-DATA-03"
 
 
-def no_json(folder: Path) -> tuple[Path, str]:
-    return rows(folder, '{"prompt": "a", "response": "b"}\nprompt: c\n'), "E-DATA-01"
-
-
-def no_file(folder: Path) -> tuple[Path, str]:
-    path = rows(folder, "")
-    (folder / "mine.jsonl").unlink()
-    return path, "E-DATA-30"
-
-
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [(wrong_study, 3), (unknown_key, 3), (duplicate_key, 3), (missing_field, 4), (no_json, 4), (no_file, 4)],
-)
+@pytest.mark.parametrize(("wrong", "code"), [(wrong_study, 3), (missing_field, 4)])
 def test_wrong_input_stops_a_run_before_anything_is_begun(tmp_path: Path, wrong: object, code: int) -> None:
+    """A sample as processes; `test_cli_refusals` has every kind."""
     path, expected = wrong(tmp_path)  # type: ignore[operator]
     store, out = tmp_path / "store", tmp_path / "out"
     began = time.perf_counter()
@@ -131,7 +107,7 @@ def test_exit_codes_of_store_and_machine(tmp_path: Path) -> None:
     assert typed("store", "ls", "--store", foreign).returncode == 5
     (tmp_path / "file").write_text("")
     assert typed("store", "ls", "--store", tmp_path / "file" / "below").returncode == 6
-    assert typed("compare", tmp_path / "nowhere").returncode in (3, 4)
+    assert typed("compare", tmp_path / "nowhere").returncode == 4
 
 
 def test_a_busy_store_is_not_collected(tmp_path: Path) -> None:

@@ -55,6 +55,19 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of the small study with three replicates, which give a distance an interval, and a verdict."""
+    return small_study.run_small(
+        tmp_path_factory.mktemp("judged"),
+        "replicates=3",
+        "oracle_replicates=0",
+        "unlearnings=[{name: ga, objective: ga}]",
+        "probes=[{prediction: safety, items: 3, positions: 2}]",
+        "comparisons=[{contrast: path_gap, probe: prediction, margin: {value: 0.01, rationale: small}}]",
+    )
+
+
 SMALL = str(small_study.FILE)
 SETS = [word for override in small_study.BARE for word in ("--set", override)]
 
@@ -78,6 +91,85 @@ def test_plan(say: Say, done: Path) -> None:
     fresh = say("plan", SMALL, "--json").document
     assert all(kind["cached"] == 0 for kind in fresh["kinds"])
     assert fresh["wall"] is None
+
+
+def test_plan_as_json_says_what_the_tables_say(say: Say) -> None:
+    found = say("plan", SMALL, "--json").document
+    assert found["tree"] == {"(base)": {"facts": {"sums": {"safety": {}}}, "safety": {"facts": {"sums": {}}}}}
+    # Five nodes of the tree and an oracle that is one of them; alone, two histories and the oracle take 3 + 3 + 2.
+    assert found["sharing"] == {"shared": 6, "naive": 8}
+    assert [stage["name"] for stage in found["stages"]] == ["facts", "sums", "safety"]
+    assert all(stage[name] > 0 for stage in found["stages"] for name in ("rows", "tokens", "steps", "trainings"))
+    assert found["pilot"] is None
+
+
+def test_plan_of_an_empty_store_says_about_how_much_disk_states_take(say: Say) -> None:
+    disk = {entry["kind"]: entry for entry in say("plan", SMALL, "--json").document["kinds"]}
+    assert disk["stage"]["disk_from_shapes"]
+    assert disk["stage"]["disk"] > 0
+    assert disk["probe"]["disk"] is None
+    assert re.search(r"stage .*≈ \d", say("plan", SMALL).out)
+
+
+def test_plan_with_a_pilot(say: Say, judged: Path, done: Path) -> None:
+    said = say("plan", SMALL, "--pilot", judged)
+    assert said.code == 0, said.err
+    assert re.search(
+        r"forget: 2 replicates detect a path gap of [\d.e+-]+ .*\(sd [\d.e+-]+, the largest of \d+ gaps", said.out
+    )
+    gaps = say("plan", SMALL, "--pilot", judged, "--json").document["pilot"]
+    assert {gap["test_set"] for gap in gaps} >= {"forget", "held_out"}
+    more = say("plan", SMALL, "--set", "replicates=8", "--pilot", judged, "--json").document["pilot"]
+    assert all(b["detectable"] < a["detectable"] for a, b in zip(gaps, more, strict=True))
+    assert "no path gap with an interval" in say("plan", SMALL, "--pilot", done / "out").out
+
+
+@pytest.mark.parametrize("verb", ["plan", "status"])
+def test_looking_makes_no_store(say: Say, tmp_path: Path, verb: str) -> None:
+    assert say(verb, SMALL).code == 0
+    assert not (tmp_path / "own store").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["ls"], ["verify"], ["gc", "results"], ["export", "ab", "hf"], ["unlock", "ab"]],
+    ids=lambda words: words[0],
+)
+def test_store_verbs_need_a_store(say: Say, tmp_path: Path, words: list[str]) -> None:
+    said = say("store", *words)
+    assert (said.code, said.out, len(said.err.splitlines())) == (6, "", 1)
+    assert "no store here" in said.err
+    assert not (tmp_path / "own store").exists()
+    (tmp_path / "own store").mkdir()
+    assert say("store", *words).code == 6
+    assert not any((tmp_path / "own store").iterdir())
+
+
+@pytest.mark.parametrize("verb", ["run", "plan", "status"])
+def test_a_gpu_that_is_not_there_is_refused_first(
+    say: Say, tmp_path: Path, verb: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrain_equivalence.execution.gpu.DRIVER", tmp_path / "no driver")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    out = ["--out", tmp_path / "out"] if verb == "run" else []
+    said = say(verb, SMALL, "--device", "cuda", *out)
+    assert (said.code, said.out, len(said.err.splitlines())) == (6, "", 1)
+    assert re.match(r"error\[E-ENV-06\]: .* Fix: .*--device cpu", said.err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gpu_that_torch_cannot_use_is_refused_before_the_first_task(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrain_equivalence.execution.gpu.DRIVER", tmp_path)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert say("plan", SMALL, "--device", "cuda").code == 0, "a plan loads no torch"
+    said = say("run", SMALL, "--device", "cuda", "--out", tmp_path / "out")
+    assert (said.code, said.out) == (6, "")
+    assert re.search(r"E-ENV-06.*Fix: install the CUDA build of torch, or use --device cpu", said.err)
+    assert not (tmp_path / "out").exists()
+    store = LocalStore(tmp_path / "own store")
+    assert not list(store.keys())
 
 
 def test_plan_measures_on_request(say: Say) -> None:
@@ -123,6 +215,25 @@ def test_compare_and_report(say: Say, done: Path, tmp_path: Path) -> None:
     assert (out / "report.html").is_file()
     # No comparison was declared, so no verdict is the one that was asked for.
     assert say("compare", out, "--fail-on", "EQUIVALENT").code == 9
+    assert say("compare", out, "--fail-on", "equivalent").code == 9
+
+
+def test_fail_on_takes_a_verdict(say: Say, judged: Path) -> None:
+    # Three replicates decide no distance, so every verdict of this folder is known.
+    assert say("compare", judged, "--fail-on", "Inconclusive").code == 0
+    assert say("compare", judged, "--fail-on", "DIFFERENT").code == 9
+    said = say("compare", judged, "--fail-on", "SAME")
+    assert (said.code, said.out, len(said.err.splitlines())) == (2, "", 1)
+
+
+def test_a_folder_that_is_not_there_is_no_study_either(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for verb in ("compare", "report"):
+        said = say(verb, tmp_path / "nowhere")
+        assert (said.code, "no results folder there" in said.err, "bundled" in said.err) == (4, True, False)
+        assert say(verb, tmp_path / "empty").code == 4
+    assert say("plan", SMALL, "--pilot", tmp_path / "nowhere").code == 4
+    assert not any((tmp_path / "empty").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -134,6 +245,16 @@ def test_list(say: Say, kind: str) -> None:
     found = say("list", kind, "--json").document
     assert found
     assert all(name in said.out for name in found)
+
+
+def test_list_says_what_a_contrast_is_and_which_models_are_allowed(say: Say) -> None:
+    contrasts = say("list", "contrasts", "--json").document
+    assert all(re.fullmatch(r"[A-Z].{20,}\.", entry["what"]) for entry in contrasts.values())
+    assert len({entry["what"] for entry in contrasts.values()}) == len(contrasts) == 6
+    models = say("list", "models", "--json").document
+    for kind in ("hub", "path"):
+        assert {"llama", "qwen2", "smollm3"} <= set(models[kind]["sizes or model types"].split(", "))
+    assert models["tiny"]["sizes or model types"] == "nano, micro, tiny"
 
 
 def test_list_names_what_an_objective_needs(say: Say) -> None:
@@ -210,7 +331,9 @@ def test_doctor(say: Say, tmp_path: Path) -> None:
 def test_explain(say: Say) -> None:
     assert say("explain", "e-data-03").out.startswith("E-DATA-03: ")
     said = say("explain", "E-DTA-03")
-    assert (said.code, "did you mean E-DATA-03?" in said.err) == (3, True)
+    assert (said.code, "did you mean E-DATA-03?" in said.err) == (2, True)
+    said = say("explain", "E-XX-99")
+    assert (said.code, len(said.err.splitlines())) == (2, 1)
 
 
 def test_schema_is_a_json_schema(say: Say) -> None:
@@ -313,12 +436,28 @@ def test_a_bug_is_one_line_and_its_traceback_only_on_request(say: Say, monkeypat
 
 
 @pytest.mark.parametrize(
-    "words", [["frob"], ["run"], ["plan", "x", "--workers", "many"], ["run", "x", "--device", "tpu"], ["--frob"]]
+    "words",
+    [
+        ["frob"],
+        ["run"],
+        ["plan", "x", "--workers", "many"],
+        ["run", "x", "--device", "tpu"],
+        ["--frob"],
+        ["list", "foo"],
+        ["explain", "E-XX-99"],
+        ["compare", "x", "--fail-on", "SAME"],
+    ],
 )
 def test_usage_errors_are_one_line(say: Say, words: list[str]) -> None:
     said = say(*words)
     assert (said.code, said.out) == (2, "")
     assert re.fullmatch(r"error: .*\. Fix: see retrain-equivalence.* --help\n", said.err)
+
+
+def test_help_shows_what_stands_in_brackets(say: Say) -> None:
+    assert "[results/<study>]" in say("run", "--help").out
+    assert "RETRAIN_EQUIVALENCE_STORE" in say("plan", "--help").out
+    assert "[looked for in results/]" in " ".join(say("store", "export", "--help").out.split())
 
 
 def test_help_names_every_verb_and_exit_code(say: Say) -> None:
@@ -329,7 +468,7 @@ def test_help_names_every_verb_and_exit_code(say: Say) -> None:
         assert verb in said.out
     for code in ("0 done", "2 usage", "3 study", "4 data", "5 store", "6 machine", "7 busy", "8 partly", "9 --fail-on",
                  "129/130/143"):  # fmt: skip
-        assert code in " ".join(said.out.replace("│", " ").split())
+        assert code in " ".join(said.out.split())
     assert say("--version").out.strip()
 
 

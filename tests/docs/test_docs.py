@@ -117,7 +117,7 @@ def test_every_verb_in_the_documentation_exists(page: Path) -> None:
 
 def test_the_list_of_verbs_is_the_command_lines_own(tmp_path: Path) -> None:
     shown = run_command(["--help"], tmp_path, COLUMNS="200").stdout
-    assert set(re.findall(r"^│ ([a-z]+) {2,}", shown, flags=re.M)) == set(VERBS)
+    assert set(re.findall(r"^  ([a-z]+) {2,}", shown.partition("Commands:")[2], flags=re.M)) == set(VERBS)
     in_readme = re.search(r"^## Verbs\n(.*?)^## ", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
     assert in_readme is not None
     assert set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\|([^|]*)\|", in_readme[1], re.M)))) == set(VERBS)

@@ -351,3 +351,17 @@ def test_runs_that_never_reach_the_level_are_counted_not_imputed() -> None:
     ]
     found = [f for f in judged(compare(frame(rows), given)) if f.contrast == "path_gap"]
     assert [(f.n, f.censored, f.verdict) for f in found] == [(5, 3, Verdict.INCONCLUSIVE)]
+
+
+def test_one_diverged_run_censors_no_other_history() -> None:
+    given = study(asks("oracle_distance", times_band=1.5), asks("path_gap", value=0.1))
+    rows = distance_rows(given, vectors(given, drifting(bias=50.0, path=50.0), seed=0))
+    for row in rows:
+        mine = row["history"] == LAST and row["replicate"] == 2 and row["step"] == 8
+        theirs = f"{LAST}#2@" in row["against"] and row["against"].endswith(":8")
+        if mine or theirs:
+            row.update(value=None, status="censored")
+    found = {(f.contrast, f.history): f for f in judged(compare(frame(rows), given))}
+    assert found["oracle_distance", FIRST].censored == 0
+    assert found["oracle_distance", FIRST].verdict is Verdict.DIFFERENT
+    assert found["oracle_distance", LAST].censored == 1

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import small_study
 from small_study import Finished
 
 from retrain_equivalence.execution import api
 from retrain_equivalence.execution.estimate import estimate, measured_rate
+from retrain_equivalence.execution.power import power_lines
+from retrain_equivalence.execution.state_size import weight_shapes
+from retrain_equivalence.store.local import LocalStore
 from retrain_equivalence.store.memory import MemoryStore
 
 
@@ -46,7 +52,23 @@ def test_a_measurement_gives_a_time_before_anything_was_run(finished: Finished) 
     assert "probes not included" in found.basis
 
 
-def test_power_is_said_in_words(finished: Finished) -> None:
-    assert "2 replicates detect" in estimate(finished.plan, MemoryStore(), workers=1).power[0]
-    alone = small_study.planned("replicates=1")
-    assert "every verdict will be INCONCLUSIVE" in estimate(alone, MemoryStore(), workers=1).power[0]
+def test_power_is_part_of_an_estimate(finished: Finished) -> None:
+    assert estimate(finished.plan, MemoryStore(), workers=1).power == power_lines(finished.plan.study)
+
+
+@pytest.mark.parametrize("tuning", ["full", "{lora: {rank: 4, alpha: 8}}"])
+def test_disk_from_shapes_is_what_a_run_then_takes(tmp_path: Path, tuning: str) -> None:
+    """Within the headers of the files and the logs, which are small beside the weights of a real model."""
+    overrides = (*small_study.BARE, f"model.tuning={tuning}", "unlearnings=[{name: ga, objective: ga}]")
+    plan = small_study.planned(*overrides)
+    shapes = weight_shapes(plan.study.model, small_study.FOLDER)
+    expected = {e.kind: e for e in estimate(plan, MemoryStore(), workers=1, shapes=shapes).kinds}
+    small_study.run_small(tmp_path, *overrides)
+    store = LocalStore(tmp_path / "store")
+    for kind in ("base", "stage", "unlearn"):
+        taken = sum(
+            size for m in store.manifests(kind) for name, (size, _) in m.files.items() if name.endswith(".safetensors")
+        )
+        assert expected[kind].disk_from_shapes
+        assert expected[kind].disk == pytest.approx(taken, rel=0.05 if tuning == "full" else 0.35)
+    assert not any(e.disk_from_shapes for e in estimate(plan, store, workers=1, shapes=shapes).kinds)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
-from small_study import planned
+from small_study import FOLDER, planned, small
 
 from retrain_equivalence.core.errors import StudyError
-from retrain_equivalence.execution.specs import DistanceSpec, StageSpec, UnlearnSpec
+from retrain_equivalence.execution.api import Runtime, environment_of
+from retrain_equivalence.execution.inputs import read_inputs
+from retrain_equivalence.execution.plan import plan_study
+from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
+from retrain_equivalence.study.study import Given
 
 
 def test_a_shuffled_control_is_unlearned_on_the_same_batches() -> None:
@@ -33,18 +37,11 @@ def test_level_items_are_cut_where_the_stage_cuts_them() -> None:
     assert {(run.level_max_length, run.training.max_length) for run in runs} == {(100, 120)}
 
 
-def test_a_given_that_stands_for_no_state_is_refused(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "model.safetensors").write_bytes(b"not read while planning")
-    first = planned().study.all_histories()[0]
-    wrong = ", ".join(reversed([stage.name for stage in first.stages]))
-    with pytest.raises(StudyError, match="E-CFG-36"):
-        planned("histories=[" + str([s.name for s in first.stages]).replace("'", "") + "]",
-                f"given=[{{history: [{wrong}], path: {folder}}}]")  # fmt: skip
-
-
-def test_a_prediction_probe_at_step_0_alone_compares_trained_states_only() -> None:
-    plan = planned("probes=[{prediction: safety, at: [0]}]", "comparisons=[]", "replicates=1", "oracle_replicates=1")
-    tasks = [item.spec for item in plan.planned.values() if isinstance(item.spec, DistanceSpec)]
-    assert [task.unlearning for task in tasks] == [""]
+def test_a_given_that_stands_for_no_state_is_refused() -> None:
+    study = small()
+    inputs = read_inputs(study, Runtime(study_dir=FOLDER).locations)
+    backwards = tuple(stage.name for stage in reversed(study.all_histories()[0].stages))
+    given = replace(study, given=(Given(history=backwards, path="model"),))
+    named = replace(inputs, given_sources=("0" * 64,))
+    with pytest.raises(StudyError, match=r"E-CFG-36.*no state of this study is"):
+        plan_study(given, named, environment_of(study, "cpu"))

@@ -1,5 +1,6 @@
 """Snapshots: positions, cells, what a state says there, and what storing it in fp16 costs."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.data.example import Dataset, Example
 from retrain_equivalence.metrics import hellinger
 from retrain_equivalence.metrics.reduction import item_weights, mean_over_items
@@ -20,6 +22,7 @@ from retrain_equivalence.probes.prediction import (
     cells_to_files,
     choose_cells,
     from_files,
+    scored_texts,
     snapshot,
     spread,
     to_files,
@@ -212,7 +215,7 @@ def test_files_give_back_the_same_and_are_equal_bytes(
     subject: Subject, sets: dict[str, tuple[Example, ...]], recipe: PredictionProbe
 ) -> None:
     cells = choose_cells(subject, sets, recipe)
-    again = cells_from_files(cells_to_files(cells))
+    again = cells_from_files(cells_to_files(cells), scored_texts(subject.codec, sets, recipe))
     assert again.digest == cells.digest
     assert (again.texts, again.vocabulary_size, again.lumped) == (cells.texts, cells.vocabulary_size, cells.lumped)
     taken, repeated = snapshot(subject, cells), snapshot(subject, again)
@@ -259,3 +262,16 @@ def test_generic_text_is_forty_short_distinct_paragraphs() -> None:
     assert len(examples) == len({example.response for example in examples}) == 40
     assert all(60 < len(example.response) < 300 and example.prompt == "" for example in examples)
     assert all("\n" not in example.response for example in examples)
+
+
+def test_other_texts_than_those_of_the_cells_are_refused(
+    subject: Subject, sets: dict[str, tuple[Example, ...]]
+) -> None:
+    files = cells_to_files(choose_cells(subject, sets, LUMPED))
+    with pytest.raises(InputError, match="E-DATA-92"):
+        cells_from_files(files, scored_texts(subject.codec, sets, replace(LUMPED, positions=2)))
+
+
+def test_no_token_of_a_text_is_in_the_files_of_cells(subject: Subject, sets: dict[str, tuple[Example, ...]]) -> None:
+    about = json.loads(cells_to_files(choose_cells(subject, sets, WHOLE))["cells.json"])
+    assert set(about) == {"vocabulary_size", "digest", "lumped"}

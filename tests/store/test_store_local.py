@@ -52,6 +52,18 @@ def test_what_lies_in_the_folder(tmp_path: Path) -> None:
     assert json.loads((store.root / "FORMAT").read_text()) == found, "written once"
 
 
+def test_a_reader_makes_no_store(tmp_path: Path) -> None:
+    for place in (tmp_path / "none" / "here", tmp_path):
+        with pytest.raises(MachineError, match=r"E-ENV-11.*no store here"):
+            LocalStore(place, create=False)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "foreign").write_text("")
+    with pytest.raises(StoreError, match="E-STORE-07"):
+        LocalStore(tmp_path, create=False)
+    key = put(LocalStore(tmp_path / "store"), 1)
+    assert list(LocalStore(tmp_path / "store", create=False).keys()) == [key]
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"format":1}', '{"format":"1","id":"x"}', '{"format":true,"id":"x"}', "[" * 3000]
 )

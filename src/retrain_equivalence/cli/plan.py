@@ -120,11 +120,11 @@ def _show(planned: Plan, result: Estimate, gaps: tuple[PilotGap, ...] | None) ->
     if any(entry.disk_from_shapes for entry in result.kinds):
         console.print("Disk  ≈ counts the weights of saved states by their shapes; measurements come on top")
     for line in result.power:
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
     if gaps is not None:
         console.print("Pilot  " + ("from the spread of its gaps:" if gaps else "it has no path gap with an interval"))
         for gap in gaps:
-            console.print(gap.line(study.replicates), markup=False)
+            console.print(gap.line(study.replicates), markup=False, soft_wrap=True)
 
 
 def _grow(tree: Tree, after: Branches) -> None:

@@ -32,7 +32,6 @@ def run(
     from retrain_equivalence.cli import common, progress, verdicts
     from retrain_equivalence.execution import api
     from retrain_equivalence.execution.signals import Interrupted, StopFlag, stopping
-    from retrain_equivalence.report.page import write_report
     from retrain_equivalence.store.local import open_store
 
     study = common.open_study(sources, overrides, plugins)
@@ -55,6 +54,9 @@ def run(
             command = shlex.join(["retrain-equivalence", *sys.argv[1:]])
             print(f"saved; resume with: {command}", file=sys.stderr)
             raise typer.Exit(stop.exit_code) from None
+    # Figures take long to import, and a study that is refused needs none.
+    from retrain_equivalence.report.page import write_report
+
     page = write_report(folder)
     common.answer().print(verdicts.table(results.findings))
     print(f"Report  {page}")

@@ -168,8 +168,9 @@ class Measurements:
         self._note_units(codes, names)
         unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
         scalars = {name: column[unpaired] for name, column in codes.items()}
-        # A distance is censored if either side is; only a run's own rows say that it stopped.
-        self._note_censored(scalars, names, states[unpaired])
+        # A distance is censored if either side is; against a trained state, which is always there, it is the run's own.
+        own = np.array(["@" not in name for name in names["against"]])[codes["against"]]
+        self._note_censored({name: column[own] for name, column in codes.items()}, names, states[own])
         self._read_scalars(scalars, names, sizes, values[unpaired], states[unpaired])
         paired = ~unpaired
         self._read_distances(

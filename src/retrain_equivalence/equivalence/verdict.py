@@ -119,6 +119,16 @@ def n_to_decide(estimate: Estimate, margin: float, rule: Rule) -> int | None:
     return high
 
 
+def _why_undefined(estimate: Estimate, counts: RunCounts) -> str:
+    """Return why there is no number; empty if there is one.
+
+    Where no run could be measured, the runs say why: the estimator only knows that it was given nothing.
+    """
+    if estimate.undefined and not counts.ok and not counts.censored and (reason := counts.incomplete()):
+        return f"undefined: {reason}"
+    return estimate.undefined
+
+
 def conclude(
     place: Place,
     estimate: Estimate,
@@ -162,8 +172,7 @@ def conclude(
         n_oracles=estimate.n_oracles,
         unit=estimate.unit,
         method=estimate.method,
-        # Where nothing could be measured, the runs say why; the estimator only knows that it was given nothing.
-        reason=(counts.incomplete() if estimate.undefined and not counts.ok else "") or estimate.undefined or describes,
+        reason=_why_undefined(estimate, counts) or describes,
         family=asked.family if asked else "",
         censored=counts.censored,
         failed=counts.failed,

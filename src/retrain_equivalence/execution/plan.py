@@ -453,8 +453,6 @@ class _Planner:
         for unlearning in study.unlearnings:
             states = list(ends)
             steps = self._steps(unlearning, probe)
-            if not steps:  # `at` names none of this unlearning's steps but 0
-                continue
             for name in histories:
                 for r in range(study.replicates):
                     run = runs.get((name, r, unlearning.name))

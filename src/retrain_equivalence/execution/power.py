@@ -95,7 +95,7 @@ class PilotGap:
         found = "no gap" if self.detectable is None else f"a path gap of {self.detectable:.3g} {self.unit}"
         return (
             f"       {self.test_set}: {replicates} replicates detect {found} "
-            f"(sd {self.sd:.3g}, the largest of {self.gaps} gaps of {self.n} replicates)"
+            f"(sd {self.sd:.3g}, the largest of {self.gaps} gaps, {self.n} replicates)"
         )
 
 

@@ -57,7 +57,8 @@ def _tiny(name: str) -> Shapes:
     shapes: dict[str, tuple[int, ...]] = {"embed_tokens.weight": (size.vocabulary, width), "norm.weight": (width,)}
     for layer in range(size.layers):
         shapes |= {f"{layer}.{module}.weight": (width, width) for module in ("q_proj", "k_proj", "v_proj", "o_proj")}
-        shapes |= {f"{layer}.{module}.weight": (inner, width) for module in ("gate_proj", "up_proj", "down_proj")}
+        shapes |= {f"{layer}.{module}.weight": (inner, width) for module in ("gate_proj", "up_proj")}
+        shapes[f"{layer}.down_proj.weight"] = (width, inner)
         shapes |= {f"{layer}.{norm}.weight": (width,) for norm in ("input_layernorm", "post_attention_layernorm")}
     return shapes
 

@@ -17,8 +17,8 @@ CODES: dict[str, str] = {
     "or torch was installed without CUDA (pip's default on some systems; `retrain-equivalence doctor` says which). "
     "Nothing was started. Install the CUDA build of torch, or use `--device cpu`, which gives other keys.",
     "E-RUN-07": "A stage was trained by an adapter of which no tensor moved, so its end is its beginning and "
-    "everything measured on it would be taken for a trained state. The learning rate is 0 or too small for the dtype, or the "
-    "adapter is not reached by the loss. Check `target_modules`, the rate and the schedule.",
+    "everything measured on it would be taken for a trained state. The learning rate is 0 or too small for the dtype, "
+    "or the adapter is not reached by the loss. Check `target_modules`, the rate and the schedule.",
     "E-BUG": "Something happened that the package does not know: a bug in it or in a plug-in. --debug shows the "
     "traceback; report it with the command that was typed.",
 }
