@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from retrain_equivalence.core.identity import Digest, Key
+from retrain_equivalence.core.seeds import Seeds
+from retrain_equivalence.data.example import Dataset
 from retrain_equivalence.execution import api
 from retrain_equivalence.execution.inputs import Inputs
 from retrain_equivalence.execution.keys import NUMERICS
 from retrain_equivalence.execution.plan import Plan
+from retrain_equivalence.histories.history import Stage
 from retrain_equivalence.store.local import LocalStore
 from retrain_equivalence.study.load import load_study
 from retrain_equivalence.study.study import Study
@@ -80,6 +83,21 @@ def run_small(root: Path, *overrides: str, study: Study | None = None, workers: 
     )
     assert not found.failed, found.failed
     return root / name
+
+
+def train_by_hand(model: Any, codec: Any, stage: Stage, dataset: Dataset, seeds: Seeds) -> None:
+    """Train one stage in place with the loop alone: no plan, key, store or body."""
+    from retrain_equivalence.execution.bodies import NLL
+    from retrain_equivalence.objectives.catalogue import build
+    from retrain_equivalence.training.loop import train
+
+    rows = [codec.encode(e.prompt, e.response, id=e.id) for e in dataset.train]
+    steps = train(
+        model, rows, recipe=stage.training, objective=build(NLL), pad_id=codec.pad_id,
+        order_seed=seeds.stream("order", dataset.digest),
+    )  # fmt: skip
+    for _ in steps:
+        pass
 
 
 def answers(out: Path) -> dict[str, bytes]:

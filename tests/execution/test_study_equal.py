@@ -15,12 +15,9 @@ from small_study import Finished
 from retrain_equivalence.core.seeds import Seeds
 from retrain_equivalence.data.ingest import ingest
 from retrain_equivalence.execution import api
-from retrain_equivalence.execution.bodies import NLL
-from retrain_equivalence.models.base import base_files, load_base
+from retrain_equivalence.models.base import base_files, open_files
 from retrain_equivalence.models.weights import to_safetensors, weights_of
-from retrain_equivalence.objectives.catalogue import build
 from retrain_equivalence.training.determinism import prepare
-from retrain_equivalence.training.loop import train
 
 
 @pytest.mark.parametrize("order", [("facts", "sums", "safety"), ("safety", "facts", "sums"), ("facts", "sums")])
@@ -33,20 +30,12 @@ def test_a_history_from_shared_prefixes_is_that_trained_straight_through(
     study = small_study.small()
     seeds = Seeds(study=study.seed, replicate=replicate)
     files = base_files(study.model, seed=seeds.stream("init"), tokenizer_text=None, study_dir=tmp_path, offline=True)
-    for name, data in files.items():
-        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
-    model, codec = load_base(tmp_path, study.model)
+    model, codec = open_files(files, study.model)
     stages = {stage.name: stage for stage in study.stages}
     for name in order:
         stage = stages[name]
         dataset = ingest(stage.dataset, api.Runtime(study_dir=tmp_path).locations)
-        rows = [codec.encode(e.prompt, e.response, id=e.id) for e in dataset.train]
-        steps = train(
-            model, rows, recipe=stage.training, objective=build(NLL), pad_id=codec.pad_id,
-            order_seed=seeds.stream("order", dataset.digest),
-        )  # fmt: skip
-        for _ in steps:
-            pass
+        small_study.train_by_hand(model, codec, stage, dataset, seeds)
     label = f"train {'>'.join(order)} r{replicate}"
     key = next(task.key for task in finished.plan.tasks if task.label == label)
     assert to_safetensors(weights_of(model)) == finished.store.get(key).read("model.safetensors")

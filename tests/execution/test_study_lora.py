@@ -13,16 +13,13 @@ from small_study import Finished
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.core.seeds import Seeds
 from retrain_equivalence.execution import api
-from retrain_equivalence.execution.bodies import NLL
 from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
-from retrain_equivalence.models.base import base_files, load_base
+from retrain_equivalence.models.base import base_files, open_files
 from retrain_equivalence.models.lora import adapter_weights, attach, merge
 from retrain_equivalence.models.weights import from_safetensors, to_safetensors, weights_of
-from retrain_equivalence.objectives.catalogue import build
 from retrain_equivalence.recipes.model import LoraTuning
 from retrain_equivalence.store.local import LocalStore
 from retrain_equivalence.training.determinism import prepare
-from retrain_equivalence.training.loop import train
 
 ONE = ("histories=[[facts, sums, safety]]", "replicates=1", "oracle_replicates=1")
 
@@ -52,23 +49,14 @@ def test_equal_to_training_straight_through(tmp_path: Path, adapted: tuple[str, 
     study = run.plan.study
     assert isinstance(study.model.tuning, LoraTuning)
     lora, seeds = study.model.tuning.lora, Seeds(study=study.seed, replicate=0)
-    for name, data in base_files(
-        study.model, seed=seeds.stream("init"), tokenizer_text=None, study_dir=tmp_path, offline=True
-    ).items():  # fmt: skip
-        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
-    plain, codec = load_base(tmp_path, study.model)
+    files = base_files(study.model, seed=seeds.stream("init"), tokenizer_text=None, study_dir=tmp_path, offline=True)
+    plain, codec = open_files(files, study.model)
     model = attach(plain, lora, seeds.stream("adapter")) if across == "carried" else plain
     for stage in study.stages:
         dataset = run.inputs.datasets[stage.name]
         if across == "merged":
             model = attach(model, lora, seeds.stream("adapter", dataset.digest))
-        rows = [codec.encode(e.prompt, e.response, id=e.id) for e in dataset.train]
-        steps = train(
-            model, rows, recipe=stage.training, objective=build(NLL), pad_id=codec.pad_id,
-            order_seed=seeds.stream("order", dataset.digest),
-        )  # fmt: skip
-        for _ in steps:
-            pass
+        small_study.train_by_hand(model, codec, stage, dataset, seeds)
         if across == "merged":
             model = merge(model)
     stored = run.store.get(find(run, "train facts>sums>safety r0"))

@@ -169,7 +169,6 @@ def worker_arguments(study: Study, inputs: Inputs, store: LocalStore, runtime: R
         "allow_network": store.allow_network,
         "study_dir": str(runtime.study_dir),
         "data_dir": str(runtime.locations.data_dir or ""),
-        "offline": True,  # everything was fetched before; tasks never touch the network
         "device": runtime.device,
         "threads": study.threads,
         "plugins": [str(path) for path in runtime.plugins],

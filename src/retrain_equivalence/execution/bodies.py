@@ -6,7 +6,6 @@ A worker opens its bodies once from the locked study and the keys of its data, s
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,7 +32,7 @@ from retrain_equivalence.execution.specs import (
 from retrain_equivalence.execution.states import ADAPTER, FULL, States, step_file
 from retrain_equivalence.execution.task import Task
 from retrain_equivalence.execution.values import Values
-from retrain_equivalence.models.base import base_files, load_base
+from retrain_equivalence.models.base import base_files, open_files
 from retrain_equivalence.models.lora import adapter_weights, attach, load_adapter, merge, unmoved
 from retrain_equivalence.models.weights import from_safetensors, load_weights, to_safetensors, weights_of
 from retrain_equivalence.objectives.catalogue import build as build_objective
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from retrain_equivalence.data.example import Example
+    from retrain_equivalence.data.example import Dataset, Example
     from retrain_equivalence.models.codec import Codec, Encoded
 
 CHECKPOINT_SECONDS = 600.0
@@ -79,7 +78,6 @@ class Bodies:
     states: States
     stop: StopFlag
     study_dir: Path
-    offline: bool
     _checkpoints: Checkpoints | None = None
     """Those of the task at hand."""
     _kept_cells: dict[Key, prediction.Cells] = field(default_factory=dict)
@@ -144,17 +142,9 @@ class Bodies:
         text = None
         if spec.pretraining_data is not None:
             text = "\n".join(row.response for row in self.states.datasets[spec.pretraining_data].train)
-        files = base_files(
-            spec.model, seed=spec.init_seed, tokenizer_text=text, study_dir=self.study_dir, offline=self.offline
-        )
-        with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
-            for file, data in files.items():
-                place = Path(name) / file
-                if isinstance(data, bytes):
-                    place.write_bytes(data)
-                else:
-                    place.symlink_to(data.resolve())
-            model, codec = load_base(Path(name), spec.model)
+        # Offline: what is foreign was fetched before the first task, and tasks never touch the network.
+        files = base_files(spec.model, seed=spec.init_seed, tokenizer_text=text, study_dir=self.study_dir, offline=True)
+        model, codec = open_files(files, spec.model)
         # Before pretraining, which may take long: a row that cannot be encoded is refused here.
         tokenizer = files["tokenizer.json"]
         self.states.encode_all(
@@ -164,14 +154,10 @@ class Bodies:
             # One layout for every base: shards are joined, a tied tensor stands once, names are the module's own.
             files = {name: data for name, data in files.items() if not name.startswith("model")}
             return {**files, FULL: to_safetensors(weights_of(model))}, {}
-        if spec.pretraining_data is None:
+        if spec.model.pretraining is None or spec.pretraining_data is None:
             return files, {}
-        assert isinstance(spec.model, TinyModel)
-        assert spec.model.pretraining is not None
         training = spec.model.pretraining.training
-        dataset = self.states.datasets[spec.pretraining_data]
-        rows = [r for e in dataset.train if (r := codec.encode(e.prompt, e.response, id=e.id,
-                max_length=training.max_length, on_long="truncate")) is not None]  # fmt: skip
+        rows = truncated_rows(codec, self.states.datasets[spec.pretraining_data], training.max_length)
         log, made = self._train(planned.task.key, model, codec, rows, NLL, training, spec.order_seed)
         return {**files, FULL: to_safetensors(weights_of(model)), "log.json": log}, made
 
@@ -203,16 +189,15 @@ class Bodies:
         model, codec = self._start(spec)
         rows = self.states.rows(spec.data, spec.base, codec, max_length=spec.training.max_length, on_long=spec.on_long)
         before = _adapter(model, spec.tuning)
-        try:
-            log, made = self._train(planned.task.key, model, codec, rows, NLL, spec.training, spec.order_seed)
-            if before is not None and not _moved(before, model):
-                raise RunError.of(
-                    "E-RUN-07", planned.task.label, "the stage's training moved no tensor of the adapter",
-                    "check the learning rate and its schedule, and model.tuning.lora",
-                )  # fmt: skip
-            return {**_weight_files(model, spec.tuning), "log.json": log}, made
-        finally:
-            self.states.restore(spec.base, model)
+        log, made = self._train(planned.task.key, model, codec, rows, NLL, spec.training, spec.order_seed)
+        if before is not None and not _moved(before, model):
+            raise RunError.of(
+                "E-RUN-07", planned.task.label, "the stage's training moved no tensor of the adapter",
+                "check the learning rate and its schedule, and model.tuning.lora",
+            )  # fmt: skip
+        files = {**_weight_files(model, spec.tuning), "log.json": log}
+        self.states.restore(spec.base, model)
+        return files, made
 
     def _start(self, spec: StageSpec) -> tuple[PreTrainedModel, Codec]:
         if not isinstance(spec.tuning, LoraTuning):
@@ -276,7 +261,6 @@ class Bodies:
             return {"log.json": _log(losses), "trajectory.json": _trajectory(level_rows, trajectory), **saved}
 
         before = _adapter(model, spec.tuning)
-        about: dict[str, object] = {}
         steps = train(
             model, rows, recipe=spec.training, objective=objective, order_seed=spec.order_seed, pad_id=codec.pad_id,
             reference=reference, start=kept.state if kept else None, place=planned.task.label,
@@ -295,11 +279,10 @@ class Bodies:
                 self._offer(done, gathered)
         except NonFinite:
             outcome = "diverged"
-        finally:
-            if before is not None:
-                about["moved"] = _moved(before, model)
-            self.states.restore(spec.base, model)
-        about |= {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
+        about = {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
+        if before is not None:
+            about["moved"] = _moved(before, model)
+        self.states.restore(spec.base, model)
         files: dict[str, bytes | Path] = {
             "about.json": canonical_json(about).encode(),
             **gathered(),
@@ -424,6 +407,14 @@ class _Kept:
 
     state: LoopState
     extra: Mapping[str, bytes]
+
+
+def truncated_rows(codec: Codec, dataset: Dataset, max_length: int) -> list[Encoded]:
+    """A data set's training rows as tokens, cut to `max_length`."""
+    return [
+        codec.encode(row.prompt, row.response, id=row.id, max_length=max_length, on_long="truncate")
+        for row in dataset.train
+    ]
 
 
 def _adapter(model: PreTrainedModel, tuning: Tuning) -> dict[str, Tensor] | None:

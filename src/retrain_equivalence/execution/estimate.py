@@ -123,28 +123,22 @@ def measured_rate(study: Study, inputs: Inputs, runtime: Runtime) -> float:
 
 def _rate(arguments: dict[str, Any]) -> float:
     from retrain_equivalence.core.identity import Key
-    from retrain_equivalence.execution.bodies import NLL
+    from retrain_equivalence.execution.bodies import NLL, truncated_rows
     from retrain_equivalence.execution.open_bodies import open_bodies
     from retrain_equivalence.execution.signals import StopFlag
-    from retrain_equivalence.models.base import base_files, load_base
+    from retrain_equivalence.models.base import base_files, open_files
     from retrain_equivalence.objectives.catalogue import build
     from retrain_equivalence.training.loop import train
 
     gpu.require_gpu(arguments["device"])
     bodies = open_bodies(arguments, StopFlag())
     study, stage = bodies.plan.study, bodies.plan.study.stages[0]
-    with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
-        # An untrained base runs at the speed of a trained one.
-        files = base_files(
-            study.model, seed=0, tokenizer_text=None, study_dir=Path(arguments["study_dir"]), offline=True
-        )
-        for file, data in files.items():
-            (Path(name) / file).write_bytes(data if isinstance(data, bytes) else data.read_bytes())
-        model, codec = load_base(Path(name), study.model)
+    # An untrained base runs at the speed of a trained one.
+    files = base_files(study.model, seed=0, tokenizer_text=None, study_dir=Path(arguments["study_dir"]), offline=True)
+    model, codec = open_files(files, study.model)
     model.to(arguments["device"])
     data = bodies.states.datasets[Key(arguments["datasets"][stage.name])]
-    rows = [r for e in data.train if (r := codec.encode(e.prompt, e.response, id=e.id,
-            max_length=stage.training.max_length, on_long="truncate")) is not None]  # fmt: skip
+    rows = truncated_rows(codec, data, stage.training.max_length)
     steps = train(model, rows, recipe=stage.training, objective=build(NLL), order_seed=0, pad_id=codec.pad_id)
     started, tokens = 0.0, 0
     for done in steps:

@@ -34,8 +34,11 @@ def open_locked(folder: Path, store: Store, where: Locations) -> tuple[Plan, Inp
             provenance is not what this release writes, and what `load_datasets` raises.
         StoreError: E-STORE-04 if this store does not hold the run's data.
     """
-    study = load_study(_existing(folder / results_folder.LOCK))
-    path = _existing(folder / results_folder.PROVENANCE)
+    lock, path = (
+        results_folder.existing_file(folder / name, "no such file", "name a results folder that `run` printed")
+        for name in (results_folder.LOCK, results_folder.PROVENANCE)
+    )
+    study = load_study(lock)
     try:
         known = json.loads(path.read_bytes())
         digests: dict[str, Digest] = {str(name): Digest(entry["digest"]) for name, entry in known["datasets"].items()}
@@ -51,9 +54,3 @@ def open_locked(folder: Path, store: Store, where: Locations) -> tuple[Plan, Inp
         given_sources=given_sources,
     )
     return plan_study(study, inputs, environment), inputs
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise InputError.of("E-DATA-80", str(path), "no such file", "name a results folder that `run` printed")
-    return path

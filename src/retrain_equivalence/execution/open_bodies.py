@@ -15,7 +15,7 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
 
     Args:
         arguments: `study` (locked YAML), `datasets` (name -> key), `model_source`, `given_sources`, `store`,
-            `rebuild`, `allow_network`, `study_dir`, `offline`, `device`, `threads`, `plugins`: plain values that can
+            `rebuild`, `allow_network`, `study_dir`, `data_dir`, `device`, `threads`, `plugins`: plain values that can
             cross a process border.
         stop: is set when the run is to end; bodies save themselves and raise `Interrupted`.
     """
@@ -38,7 +38,8 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
         lock.write_text(arguments["study"], encoding="utf-8")
         study = load_study(lock, plugins=arguments["plugins"])
     data_dir = Path(arguments["data_dir"]) if arguments["data_dir"] else None
-    where = Locations(study_dir=Path(arguments["study_dir"]), data_dir=data_dir, offline=bool(arguments["offline"]))
+    # Offline: everything was fetched before; tasks never touch the network.
+    where = Locations(study_dir=Path(arguments["study_dir"]), data_dir=data_dir, offline=True)
     keys = {name: Key(key) for name, key in arguments["datasets"].items()}
     inputs = Inputs(
         datasets=load_datasets(store, keys, study, where),
@@ -52,5 +53,4 @@ def open_bodies(arguments: dict[str, Any], stop: StopFlag) -> Any:
         states=States(store=store, plan=plan, model_recipe=study.model, inputs=inputs, device=arguments["device"]),
         stop=stop,
         study_dir=Path(arguments["study_dir"]),
-        offline=bool(arguments["offline"]),
     )

@@ -47,6 +47,17 @@ def existing(folder: Path) -> Path:
     return folder
 
 
+def existing_file(path: Path, why: str, fix: str) -> Path:
+    """Return `path` if there is a file.
+
+    Raises:
+        InputError: E-DATA-80, with the reason and the fix given, if there is none.
+    """
+    if not path.is_file():
+        raise InputError.of("E-DATA-80", str(path), why, fix)
+    return path
+
+
 def read_findings(folder: Path, wanted: Callable[[dict[str, Any]], bool] = lambda item: True) -> list[Finding]:
     """Read a results folder's findings, or those whose fields `wanted` accepts.
 
@@ -55,13 +66,11 @@ def read_findings(folder: Path, wanted: Callable[[dict[str, Any]], bool] = lambd
     """
     from retrain_equivalence.equivalence.finding import from_json
 
-    path = existing(folder) / FINDINGS
-    if not path.is_file():
-        raise InputError.of("E-DATA-80", str(path), "no such file", f"run: retrain-equivalence compare {folder}")
+    fix = f"run: retrain-equivalence compare {folder}"
+    path = existing_file(existing(folder) / FINDINGS, "no such file", fix)
     try:
         return from_json(path.read_bytes(), wanted)
     except (ValueError, TypeError, KeyError, AttributeError):
-        fix = f"run: retrain-equivalence compare {folder}"
         raise InputError.of("E-DATA-81", str(path), "is not what this release writes", fix) from None
 
 
@@ -73,9 +82,7 @@ def read_rows(folder: Path) -> pd.DataFrame:
     """
     from retrain_equivalence.records.table import from_parquet
 
-    path = folder / ROWS
-    if not path.is_file():
-        raise InputError.of("E-DATA-80", str(path), "no results table there", "run the study first, or name its folder")
+    path = existing_file(folder / ROWS, "no results table there", "run the study first, or name its folder")
     return from_parquet(path.read_bytes())
 
 

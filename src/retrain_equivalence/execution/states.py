@@ -7,10 +7,8 @@ weights in the dtype of the study, whatever form its state has.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.core.identity import Key
@@ -18,7 +16,7 @@ from retrain_equivalence.data.example import Dataset
 from retrain_equivalence.execution.inputs import Inputs
 from retrain_equivalence.execution.row_lengths import Reading, encode_readings, readings
 from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
-from retrain_equivalence.models.base import load_base
+from retrain_equivalence.models.base import open_files
 from retrain_equivalence.models.lora import attach, load_adapter, merge
 from retrain_equivalence.models.weights import from_safetensors, load_weights, weights_of
 from retrain_equivalence.recipes.model import AnyModel, LoraTuning
@@ -88,16 +86,11 @@ class States:
         return shell.model, shell.codec
 
     def _shell(self, key: Key) -> _Shell:
-        files = self.store.get(key).manifest.files
+        artifact = self.store.get(key)
+        files = artifact.manifest.files
         kind = (files["config.json"][1], files["tokenizer.json"][1])
         if kind not in self._shells:
-            artifact = self.store.get(key)
-            with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
-                # transformers wants a folder of its own files; the store's folder also holds a manifest.
-                folder = Path(name)
-                for file in artifact.manifest.files:
-                    (folder / file).symlink_to(artifact.path(file))
-                model, codec = load_base(folder, self.model_recipe)
+            model, codec = open_files({name: artifact.path(name) for name in files}, self.model_recipe)
             model.to(self.device)
             self._shells[kind] = _Shell(model, codec)
         return self._shells[kind]

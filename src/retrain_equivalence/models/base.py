@@ -10,6 +10,8 @@ layout:
 from __future__ import annotations
 
 import json
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +63,25 @@ def base_files(
             from retrain_equivalence.models.gguf import gguf_files
 
             return gguf_files(study_dir / recipe.gguf)
+
+
+def open_files(files: Mapping[str, bytes | Path], recipe: AnyModel) -> tuple[PreTrainedModel, Codec]:
+    """Return the model and codec that files in the layout of `base_files` hold.
+
+    transformers reads a folder of nothing but its own files; such a folder is made, of links where there are paths, and
+    removed again.
+
+    Raises:
+        InputError: as `load_base`.
+    """
+    with tempfile.TemporaryDirectory(prefix="retrain-equivalence-") as name:
+        folder = Path(name)
+        for file, data in files.items():
+            if isinstance(data, bytes):
+                (folder / file).write_bytes(data)
+            else:
+                (folder / file).symlink_to(data.resolve())
+        return load_base(folder, recipe)
 
 
 def load_base(directory: Path, recipe: AnyModel) -> tuple[PreTrainedModel, Codec]:
