@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from report_synthetic import study_text
 
+from retrain_equivalence.figures.elements import Column, Section, Table, fitted
 from retrain_equivalence.histories.history import History
-from retrain_equivalence.report.elements import Column, Section, Table, fitted
 from retrain_equivalence.report.words import counted, interval, listed, named, number, probe
 from retrain_equivalence.report.words import test_set as words_of_test_set
 from retrain_equivalence.study.load import load_study

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from retrain_equivalence.figures.elements import Column, Section, Table
 from retrain_equivalence.report.citations import bibtex
-from retrain_equivalence.report.elements import Column, Section, Table
 from retrain_equivalence.report.material import Material
 from retrain_equivalence.report.words import NOTHING, counted, number
 

@@ -6,11 +6,11 @@ import pandas as pd
 
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.figures.forest import LOOKS, forest_panel
 from retrain_equivalence.figures.legend import MARGIN_LINE, RETRAIN_BAND, Entry
 from retrain_equivalence.figures.palette import ORACLE
 from retrain_equivalence.figures.panel import common_domain, line_panel
-from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns, one_band, spanning
 from retrain_equivalence.report.words import (
     MEASURES,

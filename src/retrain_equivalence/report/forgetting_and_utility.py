@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.figures.legend import Entry
 from retrain_equivalence.figures.palette import INK
 from retrain_equivalence.figures.panel import common_domain
 from retrain_equivalence.figures.trade_off import Target, plane_panel
-from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.report.material import Material, column, is_end, within_fraction
 from retrain_equivalence.report.words import interval, number, probe, upper_first
 

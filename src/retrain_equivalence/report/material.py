@@ -10,11 +10,11 @@ from pathlib import PurePath
 from typing import Any
 
 from retrain_equivalence.equivalence.finding import Finding
+from retrain_equivalence.figures.elements import Column, Record
 from retrain_equivalence.figures.legend import Entry, of_series
 from retrain_equivalence.figures.palette import Series
 from retrain_equivalence.figures.panel import Band
 from retrain_equivalence.recipes.model import GgufModel
-from retrain_equivalence.report.elements import Column, Record
 from retrain_equivalence.report.words import Named, interval, legend_of, named, number, replicates
 from retrain_equivalence.study.study import Study
 

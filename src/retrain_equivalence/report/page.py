@@ -24,11 +24,11 @@ from markupsafe import Markup
 from retrain_equivalence.core.errors import InputError, MachineError, visible
 from retrain_equivalence.equivalence.finding import Finding, from_json, in_order
 from retrain_equivalence.equivalence.tables import report_tables
+from retrain_equivalence.figures.elements import Record, Section, fitted
 from retrain_equivalence.figures.palette import TOKENS
 from retrain_equivalence.records.table import from_parquet
 from retrain_equivalence.report.about import citations, configuration, cost, provenance
 from retrain_equivalence.report.distances import distances
-from retrain_equivalence.report.elements import Record, Section, fitted
 from retrain_equivalence.report.forgetting_and_utility import forgetting_and_utility
 from retrain_equivalence.report.material import Material
 from retrain_equivalence.report.path_gap import path_gap

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.figures.legend import Entry, of_series
 from retrain_equivalence.figures.palette import ORACLE, Series, series_of
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.distances import in_test_set_order, measure_words, primary
-from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns
 from retrain_equivalence.report.words import interval, number, test_set
 

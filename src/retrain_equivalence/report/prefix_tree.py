@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Column, Figure, Section, Table
 from retrain_equivalence.figures.legend import Entry
 from retrain_equivalence.figures.palette import ORACLE
 from retrain_equivalence.figures.tree import BASE, FORGET, KINDS, PLACEBO, RETAIN, Node, tree_chart
 from retrain_equivalence.histories.history import History, Role
 from retrain_equivalence.histories.prefix_tree import PrefixTree
-from retrain_equivalence.report.elements import Column, Figure, Section, Table
 from retrain_equivalence.report.material import Material
 from retrain_equivalence.report.words import counted, number
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.figures.legend import Entry
 from retrain_equivalence.figures.palette import INK, MUTED, SERIES, Series
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.figures.recency import PARTS, parts_panel, position_panel
-from retrain_equivalence.report.elements import Column, Figure, Record, Section, Table
 from retrain_equivalence.report.material import Material, column, mean_columns
 from retrain_equivalence.report.recency_words import LEVELS, sentence
 from retrain_equivalence.report.words import counted, interval, listed, number

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrain_equivalence.report.elements import Record
+from retrain_equivalence.figures.elements import Record
 from retrain_equivalence.report.words import counted, interval, number
 
 MOSTLY = 2.0

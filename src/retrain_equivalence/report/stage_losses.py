@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from retrain_equivalence.report.elements import Column, Section, Table
+from retrain_equivalence.figures.elements import Column, Section, Table
 from retrain_equivalence.report.material import INTERVAL, Material, column
 from retrain_equivalence.report.words import interval, number, replicates
 

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from retrain_equivalence.figures.chart import to_svg
+from retrain_equivalence.figures.elements import Figure, Section, Table
 from retrain_equivalence.figures.legend import ORACLE_LEVEL
 from retrain_equivalence.figures.panel import common_domain, line_panel
-from retrain_equivalence.report.elements import Figure, Section, Table
 from retrain_equivalence.report.material import Material, column, mean_columns, one_band, spanning, within_fraction
 from retrain_equivalence.report.words import number, probe, upper_first
 

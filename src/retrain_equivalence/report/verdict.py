@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrain_equivalence.equivalence.finding import Finding, Verdict
-from retrain_equivalence.report.elements import Column, Section, Table
+from retrain_equivalence.figures.elements import Column, Section, Table
 from retrain_equivalence.report.material import Material
 from retrain_equivalence.report.recency_words import sentence
 from retrain_equivalence.report.words import counted, interval, listed, number, probe, test_set, upper_first
