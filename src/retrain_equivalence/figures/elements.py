@@ -117,6 +117,8 @@ class Section:
     tables: tuple[Table, ...] = ()
     text: str = ""
     """Preformatted text: a file's content."""
+    text_open: bool = False
+    """Whether the text is unfolded."""
     file: str = ""
     """The file that `text` is from."""
 

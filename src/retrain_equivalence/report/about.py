@@ -79,6 +79,7 @@ def citations(material: Material) -> Section:
     """Return the BibTeX of what this study rests on."""
     return Section(
         name="citations",
+        text_open=True,
         title="Citations",
         says=("The work that this study rests on: the paper, the objectives and the data.",),
         text=bibtex(material.study),

@@ -1,31 +1,23 @@
 """The report: one self-contained HTML page from a results folder.
 
-Design. Everything that was measured or decided is read; nothing is computed here beyond counting and layout. Text from
-outside meets three walls: Jinja2's autoescape, a `finalize` that makes every unprintable character visible, and a
-content security policy that allows one style sheet by its hash and nothing else. There is no script. The page holds no
-clock and no path of this machine, so equal results are equal bytes.
+Design. Everything that was measured or decided is read; nothing is computed here beyond counting and layout. The shell
+around it is `figures.page`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
-
-from retrain_equivalence.core.errors import InputError, MachineError, visible
+from retrain_equivalence.core.errors import InputError, visible
 from retrain_equivalence.equivalence.finding import Finding, from_json, in_order
 from retrain_equivalence.equivalence.tables import report_tables
-from retrain_equivalence.figures.elements import Record, Section, fitted
-from retrain_equivalence.figures.palette import TOKENS
+from retrain_equivalence.figures.elements import Record, Section
+from retrain_equivalence.figures.page import render_page, write_page
 from retrain_equivalence.records.table import from_parquet
 from retrain_equivalence.report.about import citations, configuration, cost, provenance
 from retrain_equivalence.report.distances import distances
@@ -88,16 +80,7 @@ def write_report(directory: Path) -> Path:
         findings=findings,
         provenance=known if isinstance(known, dict) else {},
     )
-    path = directory / REPORT
-    temporary = path.with_name(f".{REPORT}.{os.getpid()}")
-    try:
-        temporary.write_bytes(page.encode())
-        temporary.replace(path)
-    except OSError as error:
-        raise MachineError.of(
-            "E-ENV-41", str(path), f"cannot be written ({error.strerror})", "check space and permissions"
-        ) from None
-    return path
+    return write_page(directory / REPORT, page)
 
 
 def _is_shown(finding: Mapping[str, Any]) -> bool:
@@ -152,48 +135,11 @@ def render(
     with debug_mode(False):
         made = [section(material) for section in SECTIONS]
     shown = [section for section in made if section.figures or section.tables or section.text]
-    style = _style()
-    template = _environment().from_string(_text("page.html.j2"))
-    return template.render(
+    return render_page(
+        (files("retrain_equivalence.report") / "templates" / "page.html.j2").read_text(encoding="utf-8"),
+        sections=shown,
+        everything_is_in="every measurement is in rows.parquet, every finding in findings.json",
         study=study,
         answer=answer(material),
-        sections=fitted(shown),
-        style=Markup(style),  # noqa: S704 the package's own style sheet
-        style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         model_note=material.model_note,
-        svg=_svg,
-        lines=_lines,
     )
-
-
-def _environment() -> Environment:
-    def finalize(value: object) -> object:
-        return value if isinstance(value, Markup) else visible(str(value))
-
-    return Environment(
-        autoescape=True, undefined=StrictUndefined, finalize=finalize, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _svg(drawn: str) -> Markup:
-    # Drawings are this package's own: their text was escaped by the XML writer.
-    return Markup(drawn)  # noqa: S704
-
-
-def _lines(text: str) -> list[str]:
-    """Return the lines of a preformatted text, so that only their ends are kept as line ends."""
-    return text.rstrip("\n").split("\n")
-
-
-def _text(name: str) -> str:
-    return (files("retrain_equivalence.report") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _style() -> str:
-    light = "".join(f"--{token.name}:{token.light};" for token in TOKENS)
-    dark = "".join(f"--{token.name}:{token.dark};" for token in TOKENS)
-    themes = (
-        f":root{{{light}--page:#ffffff;--panel:#f6f7f9;}}"
-        f"@media screen and (prefers-color-scheme:dark){{:root{{{dark}--page:#14181d;--panel:#1c2229;}}}}"
-    )
-    return themes + _text("style.css")
