@@ -1,0 +1,1 @@
+"""What can be asked: one file per subcommand of `retrain-equivalence theory`, each with a function that answers."""

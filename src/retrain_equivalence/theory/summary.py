@@ -1,0 +1,64 @@
+"""How worlds are summarised: median, range and an interval over seeds, the same way in every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from retrain_equivalence.core.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """One quantity over independent worlds or seeds."""
+
+    n: int
+    median: float
+    low: float
+    """Smallest."""
+    high: float
+    """Largest."""
+    mean: float
+    half_width: float
+    """Of the 95 % t interval of the mean over seeds; infinite with one seed."""
+
+    @classmethod
+    def of(cls, values: Sequence[float] | npt.NDArray[np.float64]) -> Summary:
+        """Summarise finite values.
+
+        Raises:
+            InputError: E-DATA-101 if there is none, or one is not finite: what is undefined is counted, not averaged.
+
+        >>> Summary.of([1.0, 2.0, 6.0]).text()
+        '2 (1 to 6)'
+        """
+        found = np.asarray(values, dtype=np.float64)
+        if not found.size or not np.isfinite(found).all():
+            raise InputError.of("E-DATA-101", "summary", "expected finite values", "count undefined worlds separately")
+        n = len(found)
+        half = float(stats.t.ppf(0.975, n - 1) * found.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+        return cls(
+            n=n, median=float(np.median(found)), low=float(found.min()), high=float(found.max()),
+            mean=float(found.mean()), half_width=half,
+        )  # fmt: skip
+
+    def text(self, digits: int = 3) -> str:
+        """Return `median (low to high)`."""
+        return f"{self.median:.{digits}g} ({self.low:.{digits}g} to {self.high:.{digits}g})"
+
+    def interval(self, digits: int = 3) -> str:
+        """Return `mean [low, high]`, the 95 % t interval over seeds."""
+        low, high = self.mean - self.half_width, self.mean + self.half_width
+        return f"{self.mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
+
+    def numbers(self) -> dict[str, Any]:
+        """Return the summary as JSON types."""
+        return {
+            "n": self.n, "median": self.median, "min": self.low, "max": self.high, "mean": self.mean,
+            "half_width_95": self.half_width if np.isfinite(self.half_width) else "undefined: one seed",
+        }  # fmt: skip

@@ -1,0 +1,45 @@
+"""Median, range and interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.theory.summary import Summary
+
+
+def test_by_hand() -> None:
+    found = Summary.of([1.0, 2.0, 6.0])
+    assert (found.n, found.median, found.low, found.high, found.mean) == (3, 2.0, 1.0, 6.0, 3.0)
+    # s = √7, t_{0.975, 2} = 4.302653.
+    assert found.half_width == pytest.approx(4.302653 * np.sqrt(7 / 3), rel=1e-6)
+    assert found.interval() == "3 [-3.57, 9.57]"
+
+
+def test_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).exponential(size=17)
+    low, high = stats.t.interval(0.95, 16, loc=values.mean(), scale=stats.sem(values))
+    found = Summary.of(values)
+    assert (found.mean - found.half_width, found.mean + found.half_width) == pytest.approx((low, high), rel=1e-12)
+
+
+def test_interval_covers_the_mean_at_its_level() -> None:
+    rng = np.random.default_rng(1)
+    hits = sum(abs(s.mean) <= s.half_width for s in (Summary.of(rng.standard_normal(5)) for _ in range(2000)))
+    # 95 % of 2,000, three standard errors.
+    assert abs(hits / 2000 - 0.95) < 3 * np.sqrt(0.95 * 0.05 / 2000)
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    found = Summary.of([3.0])
+    assert found.half_width == float("inf")
+    assert found.numbers()["half_width_95"] == "undefined: one seed"
+    assert found.text() == "3 (3 to 3)"
+
+
+def test_undefined_values_are_refused() -> None:
+    for values in ([], [1.0, float("nan")], [float("inf")]):
+        with pytest.raises(InputError, match="E-DATA-101"):
+            Summary.of(values)
