@@ -1,0 +1,1 @@
+"""What `theory digits` makes of its measurements: per cell, then sentences, tables, numbers and figures."""
