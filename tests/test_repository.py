@@ -17,7 +17,7 @@ from retrain_equivalence.core.errors import FAMILIES
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "retrain_equivalence"
 ENTRIES = PACKAGE / "core" / "codes"
-CODE = re.compile(r"\bE-[A-Z]+-\d{2}\b")
+CODE = re.compile(r"\bE-[A-Z]+-\d{2,3}\b")
 SHORT = {"data": "E-DATA", "models": "E-DATA"}
 """Rooms that write only the number where they note a problem: their family is always the same."""
 

@@ -34,9 +34,9 @@ PAGES = sorted(
 )
 VERBS = (
     "run", "plan", "validate", "compare", "report", "status", "list", "init", "doctor", "explain", "schema", "cite",
-    "store",
+    "store", "theory",
 )  # fmt: skip
-CHEAP = ("validate", "plan", "list", "init", "schema", "cite", "explain")
+CHEAP = ("validate", "plan", "list", "init", "schema", "cite", "explain", "theory")
 """Verbs that train nothing: their examples are executed."""
 
 FORBIDDEN = {

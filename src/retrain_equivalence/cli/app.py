@@ -28,6 +28,7 @@ from retrain_equivalence.cli import (
     schema,
     status,
     store,
+    theory,
     validate,
 )
 from retrain_equivalence.core.errors import InstrumentError, Problem, visible
@@ -77,6 +78,7 @@ app.command("explain")(explain.explain)
 app.command("schema")(schema.schema)
 app.command("cite")(cite.cite)
 app.add_typer(store.app, name="store")
+app.add_typer(theory.app, name="theory")
 
 
 def main() -> None:

@@ -23,6 +23,11 @@ WIDTH, HEIGHT = 360, 280
 """Pixels of a panel with its axes and title: three abreast on a desk, one on a telephone, all at one text size."""
 MOST_BANDS = 8
 """With more series than this, bands would cover each other and are left to the table."""
+_LABEL = (
+    "datum.value != 0 && (abs(datum.value) >= 1e5 || abs(datum.value) < 1e-3) "
+    "? format(datum.value, '.3~e') : format(datum.value, '.6~g')"
+)
+"""Vega's own format takes its digits from the distance of the ticks, and so writes 50 as 5e+1."""
 MOST_SHAPES = 60
 """A panel with more points than this draws shapes only at the end of each line."""
 
@@ -86,7 +91,7 @@ def line_panel(
     scale: Any = alt.Scale(type="log" if log else "linear", zero=False, nice=not domain)
     if domain:
         scale.domain = domain
-    y_format: Any = alt.Axis(title=shown(y_title), format="~g", tickCount=5)
+    y_format: Any = alt.Axis(title=shown(y_title), labelExpr=_LABEL, tickCount=5)
     if log:
         drawn = [*(domain or data["y"].dropna()), *(band.value for band in bands if not domain and band.value > 0)]
         y_format.values = log_ticks(min(drawn), max(drawn)) if drawn else []

@@ -11,6 +11,8 @@ from retrain_equivalence.figures.palette import INK, SURFACE
 
 GAP, LINE, LETTER = 16, 20, 6.6
 """Pixels between panels, of a line of the legend, and of a letter of it on average."""
+LEAST = 760
+"""Pixels of width, so that the legend over a single panel need not stand in a column."""
 ABREAST = 3
 """Panels in a row."""
 _SIZE = re.compile(r'<svg[^>]*?\bviewBox="0 0 (\d+) (\d+)"')
@@ -25,7 +27,7 @@ def sheet(figure: Figure) -> str:
     sizes = [_size(panel) for panel in figure.panels]
     rows = [range(i, min(i + ABREAST, len(sizes))) for i in range(0, len(sizes), ABREAST)]
     width = max([sum(sizes[i][0] for i in row) + GAP * (len(row) + 1) for row in rows] or [0])
-    width = max(width, round(2 * GAP + LETTER * 1.25 * len(figure.title)))
+    width = max(width, LEAST, round(2 * GAP + LETTER * 1.25 * len(figure.title)))
     parts: list[str] = []
     y = GAP + LINE
     parts.append(_text(GAP, y - 5, figure.title, size=15, weight="bold"))

@@ -114,4 +114,25 @@ CODES: dict[str, str] = {
         "Unlearning a classifier, or its first variation, left the range of float64 within the steps asked for. "
         "Lower the step size or take fewer steps."
     ),
+    "E-DATA-134": (
+        "The loss of a row has a name that is not known. It is 'squared' (the linear world) or 'logistic' (labels "
+        "−1 and 1)."
+    ),
+    "E-DATA-135": (
+        "A training log and the rows to be denied do not fit: no logged step used any of them, so there is nothing "
+        "to forge; or fewer rows of a stage are left than a batch holds; or the batch size is above a stage's rows. "
+        "Name rows that were trained on, deny fewer, or lower the batch size."
+    ),
+    "E-DATA-136": (
+        "The number of forget rows, or of stages, does not fit the question: it must leave something to compare. "
+        "The message says how many are needed."
+    ),
+    "E-DATA-137": (
+        "A setting of the Rényi privacy loss is out of range: the sampling rate is a chance above 0 and at most 1, "
+        "the order a whole number from 2, the composition exponent above 1."
+    ),
+    "E-DATA-138": (
+        "A composed privacy loss was asked for from one noisy run. It is an expectation over runs, and its Monte- "
+        "Carlo interval needs at least two; twenty or more are sensible."
+    ),
 }
