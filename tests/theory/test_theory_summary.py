@@ -43,3 +43,7 @@ def test_undefined_values_are_refused() -> None:
     for values in ([], [1.0, float("nan")], [float("inf")]):
         with pytest.raises(InputError, match="E-DATA-101"):
             Summary.of(values)
+
+
+def test_one_seed_has_no_interval_and_says_so() -> None:
+    assert Summary.of([2.5]).interval() == "2.5 [undefined: one seed]"

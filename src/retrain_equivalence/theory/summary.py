@@ -53,6 +53,8 @@ class Summary:
 
     def interval(self, digits: int = 3) -> str:
         """Return `mean [low, high]`, the 95 % t interval over seeds."""
+        if not np.isfinite(self.half_width):
+            return f"{self.mean:.{digits}g} [undefined: one seed]"
         low, high = self.mean - self.half_width, self.mean + self.half_width
         return f"{self.mean:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
 
