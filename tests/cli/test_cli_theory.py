@@ -71,6 +71,7 @@ def test_a_page_holds_the_sentences_the_figures_and_their_tables(
         (("linear", "--forget-rows", "0"), 4, "E-DATA-106"),
         (("stopping", "--law", "gaussian"), 4, "E-DATA-103"),
         (("linear", "--seeds", "0"), 2, "seeds"),
+        (("linear", "--seed", "-1"), 2, "seed"),
         (("unknown",), 2, "unknown"),
     ],
 )

@@ -45,6 +45,7 @@ QUESTIONS: dict[str, str] = {
 """Subcommands and what they ask, in the order of the story in `docs/theory.md`."""
 
 ALL = "all"
+_LEAST = {"seeds": 1, "seed": 0}
 _ARGUMENT = re.compile(r"^\s{8}(\w+): (.+(?:\n\s{12,}.+)*)", re.MULTILINE)
 
 Page = Annotated[
@@ -99,7 +100,7 @@ def _command(name: str) -> Callable[..., None]:
                 typer.Option(
                     "--" + parameter.name.replace("_", "-"),
                     help=re.sub(r"\s+", " ", told.get(parameter.name, "")).strip(),
-                    min=1 if parameter.name == "seeds" else None,
+                    min=_LEAST.get(parameter.name),
                 ),
             ],
         )
@@ -121,7 +122,7 @@ def _command(name: str) -> Callable[..., None]:
 
 def _everything(
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many worlds for each question.")] = 20,
-    seed: Annotated[int, typer.Option("--seed", help="Of the first world.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the first world.")] = 0,
     as_json: options.AsJson = False,
     page: Page = None,
 ) -> None:
