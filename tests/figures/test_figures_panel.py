@@ -88,3 +88,22 @@ def test_a_common_domain_needs_a_finite_value() -> None:
     low, high = common_domain([0.01, 10.0], log=True) or (0.0, 0.0)
     assert 0 < low < 0.01 and 10 < high < 20
     assert common_domain([2.0, 2.0]) == (1.9, 2.1)
+
+
+def test_a_cloud_draws_every_point_and_no_line() -> None:
+    def points(root: ET.Element) -> int:
+        return sum("fill" in e.attrib for e in root.iter(f"{SVG}path"))
+
+    frame = many(2, 100)
+    joined, cloud = draw(frame, ["s0", "s1"]), draw(frame, ["s0", "s1"], joined=False)
+    assert len(lines(joined)) == 2 and not lines(cloud)
+    assert points(cloud) - points(joined) == 2 * (100 - 1)
+
+
+def test_numbers_on_the_axis_read_as_numbers() -> None:
+    def labels(top: float) -> set[str]:
+        frame = pd.DataFrame({"series": "a", "x": [0.0, 1], "y": [0.0, top]})
+        return {e.text or "" for e in draw(frame, ["a"]).iter(f"{SVG}text")}
+
+    assert {"0", "50"} <= labels(50.0)
+    assert any("e+" in label for label in labels(4e6)) and not any("e+" in label for label in labels(4e4))

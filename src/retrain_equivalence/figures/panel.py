@@ -53,6 +53,7 @@ def line_panel(
     bands: Sequence[Band] = (),
     log: bool = False,
     arrows: bool = False,
+    joined: bool = True,
 ) -> alt.TopLevelMixin:
     """Return lines with bands, one per series, over horizontal reference bands.
 
@@ -66,6 +67,7 @@ def line_panel(
         bands: references drawn behind the lines.
         log: whether the vertical axis is logarithmic; rows that are not positive are left out, and the caller says so.
         arrows: whether `x` is a measured quantity too: lines then follow the frame's order, not ascending `x`.
+        joined: whether points of a series are joined by a line; if not, every point is drawn, however many.
 
     Returns:
         An Altair chart, to be drawn by `chart.to_svg`.
@@ -80,7 +82,8 @@ def line_panel(
         data = data.loc[data["y"].isna() | (data["y"] > 0)]
         for bound in {"low", "high"} & set(data.columns):
             data.loc[~(data[bound] > 0), bound] = float("nan")
-    data = pd.concat([thinned(part, WIDTH) for _, part in data.groupby("series", sort=True)] or [data])
+    if joined:
+        data = pd.concat([thinned(part, WIDTH) for _, part in data.groupby("series", sort=True)] or [data])
     data["order"] = range(len(data))
     domain = list(y_domain) if y_domain else []
     names = list(by_name)
@@ -115,13 +118,14 @@ def line_panel(
     base = alt.Chart(data)
     order = alt.Order("order:Q")
     width = 2 if len(names) <= MOST_BANDS else 1.2
-    layers.append(
-        base.mark_line(clip=is_outside, strokeWidth=width, invalid="break-paths-show-path-domains").encode(
-            x=x, y=y, color=colour, strokeDash=dash, order=order, detail="series:N"
+    if joined:
+        layers.append(
+            base.mark_line(clip=is_outside, strokeWidth=width, invalid="break-paths-show-path-domains").encode(
+                x=x, y=y, color=colour, strokeDash=dash, order=order, detail="series:N"
+            )
         )
-    )
     dots = data.dropna(subset=["y"])
-    if len(dots) > MOST_SHAPES:
+    if joined and len(dots) > MOST_SHAPES:
         dots = dots.groupby("series", sort=True).tail(1)
     if len(dots):
         layers.append(alt.Chart(dots).mark_point(clip=False, opacity=1).encode(x=x, y=y, color=colour, shape=shape))

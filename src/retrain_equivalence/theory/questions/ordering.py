@@ -308,50 +308,35 @@ def _figure(worlds: list[_World], s: dict[str, Any]) -> Figure:
     import pandas as pd
 
     from retrain_equivalence.figures.chart import to_svg
-    from retrain_equivalence.figures.legend import of_series
-    from retrain_equivalence.figures.palette import series_of
-    from retrain_equivalence.figures.panel import line_panel
+    from retrain_equivalence.figures.forest import forest_panel
 
-    names = [("batches", "batches ranked"), ("rows", "rows ranked")]
-    series = series_of(names)
     panels = []
-    for key, title, y_title, value in (
-        ("accuracy", "Change of test accuracy", "percentage points", _accuracy_change),
-        ("steps", "Ascent steps to a common forget loss", "times the random order", _steps_ratio),
+    for key, title, x_title, random, value in (
+        ("accuracy", "Change of test accuracy", "percentage points", 0.0, _accuracy_change),
+        ("steps", "Ascent steps to a common forget loss", "times the random order", 1.0, _steps_ratio),
     ):
-        points = []
+        rows = []
         for i, attack in enumerate(ATTACKS[1:], start=1):
             found = _of(worlds, i, value).summary
             if found:
-                # One world has no interval: its band has no height.
-                half = found.half_width if np.isfinite(found.half_width) else 0.0
-                points.append(
-                    {
-                        "series": "rows" if attack.by_row else "batches",
-                        "x": (i - 1) % 4 + 1,
-                        "y": found.mean,
-                        "low": found.mean - half,
-                        "high": found.mean + half,
-                    }
-                )
-        frame = pd.DataFrame(points, columns=["series", "x", "y", "low", "high"])
+                # One world has no interval: then no bar is drawn.
+                half = found.half_width if np.isfinite(found.half_width) else float("nan")
+                rows.append((attack.label, found.mean, found.mean - half, found.mean + half, ""))
+        frame = pd.DataFrame(rows, columns=["label", "estimate", "low", "high", "verdict"])
         panels.append(
             to_svg(
-                line_panel(
-                    frame, series, title=title, y_title=y_title, x_title="1 low-high, 2 high-low, 3 osc. in, 4 osc. out"
-                ),
+                forest_panel(frame, title=title, x_title=x_title, nothing=random),
                 name=f"ordering-{key}",
-                label=f"{title} under four policies, on batches and on rows.",
+                label=f"{title} under each attack, against the random order.",
             )
         )
     return Figure(
         name="theory-ordering",
         title="What an adversarial order does",
         panels=tuple(panels),
-        legend=of_series(series),
         caption=(
             f"Logistic regression, η = {s['learning_rate']:g}, against the random order of the same world; means and "
-            f"95 % t intervals over {len(worlds)} worlds. Lines only join the four policies of one kind."
+            f"95 % t intervals over {len(worlds)} worlds; the vertical line is the random order."
         ),
         table=_table(worlds, s),
     )

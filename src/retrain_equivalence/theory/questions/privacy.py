@@ -316,7 +316,7 @@ def _figure(world: _World, s: dict[str, Any]) -> Figure:
     import pandas as pd
 
     from retrain_equivalence.figures.chart import to_svg
-    from retrain_equivalence.figures.legend import of_series
+    from retrain_equivalence.figures.legend import Entry
     from retrain_equivalence.figures.palette import series_of
     from retrain_equivalence.figures.panel import line_panel
 
@@ -334,7 +334,7 @@ def _figure(world: _World, s: dict[str, Any]) -> Figure:
         ]
         chart = line_panel(
             pd.DataFrame(rows), series, title=title, x_title="Rényi privacy loss of the row",
-            y_title="margin" if key == "above" else "ascent steps at unit rate", arrows=True,
+            y_title="margin" if key == "above" else "ascent steps at unit rate", arrows=True, joined=False,
         )  # fmt: skip
         panels.append(to_svg(chart, name=f"privacy-{key}", label=f"{title} against the privacy loss of each row."))
     records = [(name, i) for name in HISTORIES for i in np.argsort(world[name].loss)]
@@ -342,10 +342,10 @@ def _figure(world: _World, s: dict[str, Any]) -> Figure:
         name="theory-privacy",
         title="Privacy loss of a row and the steps that forget it",
         panels=tuple(panels),
-        legend=of_series(series),
+        legend=tuple(Entry(label=one.label, mark="point", colour=one.colour, shape=one.shape) for one in series),
         caption=(
-            f"One world (seed {s['seed']}); each point is one of {s['forget_rows']} rows of B, joined in the order of "
-            f"their loss; D_{s['order']} bound over {s['runs']} noisy runs, steps are medians over these runs. 'B "
+            f"One world (seed {s['seed']}); each point is one of {s['forget_rows']} rows of B; "
+            f"D_{s['order']} bound over {s['runs']} noisy runs, steps are medians over these runs. 'B "
             f"first' before and after A has the same losses."
         ),
         table=Table.of(
