@@ -234,6 +234,17 @@ def test_bad_input_has_its_code() -> None:
         ("E-DATA-100", lambda: factors.applied(HAND, np.ones((1, 4)), 1)),
         ("E-DATA-101", lambda: factors.local_slope(HAND, [[np.nan, 0, 0]], [1])),
         ("E-DATA-122", lambda: run(RewindAndReplay(), HAND.inputs, np.zeros(2), np.ones((1, 3)), n_steps=1)),
+        (
+            "E-DATA-100",
+            lambda: run(
+                GradientAscent(learning_rate=1.0),
+                HAND.inputs,
+                np.zeros(2),
+                np.ones((1, 3)),
+                n_steps=1,
+                constant=np.zeros(3),
+            ),
+        ),
     ):
         with pytest.raises(InputError, match=code):
             call()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,11 +12,15 @@ from scipy import integrate, optimize, sparse, stats
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.gaussian_outputs import (
+    common_delta,
+    composed_bound,
     hockey_stick,
     least_common_delta,
     midpoint_delta,
+    mixture_delta,
     noise_needed,
     output_gap,
+    summed_bound,
     total_variation,
 )
 
@@ -83,27 +89,83 @@ def _common_law(gap: float, epsilon: float, cells: int = 240) -> float:
     return float(solved.fun)
 
 
-@pytest.mark.parametrize(("gap", "epsilon"), [(1.0, 0.1), (2.0, 0.5), (3.0, 1.0)])
-def test_no_law_on_a_grid_beats_the_common_bound_and_the_midpoint_is_nearly_the_best(
-    gap: float, epsilon: float
-) -> None:
-    best = _common_law(gap, epsilon)
-    # A grid merges cells, which can only make laws harder to tell apart: 240 cells cost under 1 %.
-    assert best >= 0.99 * least_common_delta(gap, 1.0, epsilon)
-    assert 0.985 * midpoint_delta(gap, 1.0, epsilon) <= best <= midpoint_delta(gap, 1.0, epsilon)
+POINTS = [(1.0, 0.1), (1.0, 1.0), (2.0, 0.5), (3.0, 1.0), (3.0, 3.0), (3.0, 0.1), (4.0, 1.0), (6.0, 1.0), (6.0, 3.0),
+          (40.0, 1.0)]  # fmt: skip
 
 
-def test_common_bound_is_loose_at_larger_epsilon() -> None:
-    ratios = [
-        midpoint_delta(g, 1.0, e) / least_common_delta(g, 1.0, e) for g, e in [(1.0, 0.1), (2.0, 0.5), (3.0, 1.0)]
-    ]
-    assert ratios == pytest.approx([1.04, 1.24, 1.74], abs=0.01)
+@pytest.mark.parametrize(("gap", "epsilon"), POINTS)
+def test_best_law_on_a_grid_comes_to_the_common_bound(gap: float, epsilon: float) -> None:
+    best, bound = _common_law(gap, epsilon), least_common_delta(gap, 1.0, epsilon)
+    # A grid merges cells, which can only make laws harder to tell apart.
+    assert 0.998 * bound <= best <= bound * (1 + 1e-6)
+    assert best <= common_delta(gap, 1.0, epsilon) * (1 + 1e-6)
 
 
-def test_midpoint_is_never_under_the_common_bound() -> None:
+def test_finer_grid_comes_closer_to_the_common_bound() -> None:
+    coarse, fine = (_common_law(1.0, 1.0, cells) / least_common_delta(1.0, 1.0, 1.0) for cells in (240, 1000))
+    assert coarse < fine
+    assert fine == pytest.approx(1, abs=5e-4)
+
+
+def _divergence(first: tuple[float, float], second: tuple[float, float], gap: float, epsilon: float) -> float:
+    """Return the hockey stick of two mixtures of the two laws, by integration; pairs are weights."""
+
+    def excess(x: float) -> float:
+        pair = stats.norm.pdf(x, -gap / 2), stats.norm.pdf(x, gap / 2)
+        one, other = (float(w[0] * pair[0] + w[1] * pair[1]) for w in (first, second))
+        return max(one - math.exp(epsilon) * other, 0.0)
+
+    ends = np.linspace(-gap / 2 - 12, gap / 2 + 12, 41)
+    pieces = itertools.pairwise(ends.tolist())
+    return float(sum(integrate.quad(excess, a, b, epsabs=1e-12, limit=200)[0] for a, b in pieces))
+
+
+@pytest.mark.parametrize(("gap", "epsilon"), [*POINTS, (2.0, 0.0), (0.5, 0.01), (20.0, 0.69)])
+def test_mixture_delta_is_the_larger_of_both_directions_by_integration(gap: float, epsilon: float) -> None:
+    half, ends = (0.5, 0.5), ((1.0, 0.0), (0.0, 1.0))
+    found = [_divergence(half, end, gap, epsilon) for end in ends]
+    found += [_divergence(end, half, gap, epsilon) for end in ends]
+    assert mixture_delta(gap, 1.0, epsilon) == pytest.approx(max(found), rel=1e-6, abs=1e-9)
+
+
+def test_midway_is_better_at_moderate_gaps_and_the_mixture_at_large_ones() -> None:
+    for point, midway, mixture in [
+        ((3.0, 0.1), 0.524, 0.427),
+        ((4.0, 1.0), 0.510, 0.454),
+        ((6.0, 3.0), 0.567, 0.493),
+        ((40.0, 1.0), 1.0, 0.5),
+    ]:
+        gap, epsilon = point
+        assert midpoint_delta(gap, 1.0, epsilon) == pytest.approx(midway, abs=5e-4)
+        assert mixture_delta(gap, 1.0, epsilon) == pytest.approx(mixture, abs=5e-4)
+    for epsilon, bounds_meet, laws_meet in [(0.1, 0.633, 1.24), (1.0, 2.09, 3.51), (3.0, 3.97, 5.55)]:
+        for gap in np.linspace(0.4, 12, 59):
+            if abs(gap - bounds_meet) > 0.02:
+                larger = summed_bound(gap, 1.0, epsilon) > composed_bound(gap, 1.0, epsilon)
+                assert larger == (gap > bounds_meet)
+            if abs(gap - laws_meet) > 0.02:
+                smaller = mixture_delta(gap, 1.0, epsilon) < midpoint_delta(gap, 1.0, epsilon)
+                assert smaller == (gap > laws_meet)
+
+
+def test_common_bound_and_the_better_law_meet_at_large_gaps_and_are_apart_between() -> None:
+    points = [(1.0, 0.1), (1.0, 1.0), (3.0, 1.0), (3.0, 3.0), (4.0, 1.0), (6.0, 3.0), (40.0, 1.0)]
+    ratios = [common_delta(g, 1.0, e) / least_common_delta(g, 1.0, e) for g, e in points]
+    assert ratios == pytest.approx([1.002, 1.214, 1.006, 4.498, 1.037, 1.042, 1.0], abs=1e-3)
+    # Composing alone: at most 1/(1 + e^ε).
+    assert composed_bound(40.0, 1.0, 1.0) == pytest.approx(1 / (1 + math.e))
+
+
+def test_common_bounds_lie_under_the_common_laws_everywhere() -> None:
     for gap in np.geomspace(1e-3, 1e3, 30):
-        for epsilon in (0.0, 0.01, 0.3, 2.0, 10.0):
-            assert midpoint_delta(gap, 1.0, epsilon) >= least_common_delta(gap, 1.0, epsilon) * (1 - 1e-9)
+        for epsilon in (0.0, 0.01, 0.3, 2.0, 10.0, 1000.0):
+            upper = common_delta(gap, 1.0, epsilon)
+            assert upper <= 0.5
+            assert 0 <= least_common_delta(gap, 1.0, epsilon) <= upper * (1 + 1e-9)
+            told = total_variation(gap, 1.0)
+            if epsilon < 700:
+                summed = (1 - math.exp(epsilon) * (1 - told)) / 2
+                assert summed_bound(gap, 1.0, epsilon) == pytest.approx(max(summed, 0.0), abs=1e-11)
 
 
 def test_noise_needed_solves_the_equation_and_is_linear_in_the_gap() -> None:
@@ -121,13 +183,19 @@ def test_noise_needed_solves_the_equation_and_is_linear_in_the_gap() -> None:
 
 
 def test_bad_input_has_its_code() -> None:
-    for call, code in (
+    cases: list[tuple[Callable[[], float], str]] = [
         (lambda: total_variation(-1.0, 1.0), "E-DATA-117"),
         (lambda: total_variation(1.0, 0.0), "E-DATA-102"),
         (lambda: hockey_stick(1.0, 1.0, -0.1), "E-DATA-117"),
         (lambda: hockey_stick(math.inf, 1.0, 0.1), "E-DATA-117"),
         (lambda: noise_needed(1.0, 1.0, 0.0), "E-DATA-117"),
-    ):
+        (lambda: summed_bound(-1.0, 1.0, 1.0), "E-DATA-117"),
+        (lambda: summed_bound(1.0, 1.0, -1.0), "E-DATA-117"),
+        (lambda: mixture_delta(1.0, 1.0, -1.0), "E-DATA-117"),
+        (lambda: mixture_delta(1.0, 0.0, 1.0), "E-DATA-102"),
+        (lambda: common_delta(math.nan, 1.0, 1.0), "E-DATA-117"),
+    ]
+    for call, code in cases:
         with pytest.raises(InputError) as error:
             call()
         assert error.value.problems[0].code == code

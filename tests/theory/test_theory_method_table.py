@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from retrain_equivalence.core.errors import InputError
-from retrain_equivalence.theory.linear_methods import retain_rows, stepped, unlearned
+from retrain_equivalence.theory.explicit_run import run
+from retrain_equivalence.theory.linear_methods import retain_rows, unlearned
 from retrain_equivalence.theory.method_table import (
     METHODS,
     Kind,
@@ -15,6 +16,7 @@ from retrain_equivalence.theory.method_table import (
     method_named,
     norm_factor,
 )
+from retrain_equivalence.theory.relearn_first import RelearnThenAscend
 from retrain_equivalence.theory.world import WorldShape, draw_world
 
 ORDERS = ((0, 1), (1, 0))
@@ -46,7 +48,7 @@ def test_mode_factors_are_those_of_explicit_steps(row) -> None:
         rate = 0.6 / span.curvatures[0]
         ends = unlearned(
             row.method, world, ORDERS, learning_rate=rate, retain_weight=1.0, settings=settings, seed=seed
-        )  # fmt: skip
+        )[-1]  # fmt: skip
         start = world.trained(ORDERS[0]) - world.trained(ORDERS[1])
         after = ends[0] - ends[1]
         factors = row.factors(span, rate, settings)
@@ -70,7 +72,7 @@ def test_graddiff_expands_for_every_weight_when_spans_do_not_nest() -> None:
             ends = unlearned(
                 "graddiff", world, ORDERS, learning_rate=rate, retain_weight=weight,
                 settings=MethodSettings(n_steps=steps), seed=0,
-            )  # fmt: skip
+            )[-1]  # fmt: skip
             gaps.append(np.linalg.norm(ends[0] - ends[1]))
         assert gaps[1] > 1.5 * gaps[0]
 
@@ -80,7 +82,7 @@ def test_rewinding_is_the_own_oracle_bit_for_bit() -> None:
         world = draw_world(WorldShape(dim=20, stage_rows=(8, 8), forget=((0, 8), (3, 2), (4, 0))[seed % 3]), seed)
         ends = unlearned(
             "rewind", world, ORDERS, learning_rate=1.0, retain_weight=1.0, settings=MethodSettings(), seed=0
-        )
+        )[-1]
         for end, order in zip(ends, ORDERS, strict=True):
             assert np.array_equal(end, world.own_oracle(order))
 
@@ -92,8 +94,8 @@ def test_relearning_delays_as_much_as_the_residual_shrinks() -> None:
     settings = MethodSettings(n_steps=8, relearn_steps=8)
     theta = world.trained((0, 1))
     inputs, targets = world.forget_inputs, world.forget_targets
-    relearned = stepped(theta[None], inputs, targets, learning_rate=rate, n_steps=8, sign=-1)
-    after = stepped(relearned, inputs, targets, learning_rate=rate, n_steps=8, sign=1)[0]
+    method = RelearnThenAscend(relearn_rate=rate, relearn_steps=8, learning_rate=rate)
+    after = run(method, inputs, targets, theta[None], n_steps=8)[-1, 0]
     modes = span.left.T @ (inputs @ after - targets)
     factors = method_named("relearn_first").factors(span, rate, settings)
     np.testing.assert_allclose(modes, factors * (span.left.T @ (inputs @ theta - targets)), atol=1e-11)

@@ -6,6 +6,7 @@ Nothing here uses the difference map: gradients are taken at the states, with th
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.arrays import Array, matrix, vector
@@ -23,33 +24,41 @@ from retrain_equivalence.theory.trajectory import iterate
 
 
 def run(
-    method: LinearMethod, inputs: Array, targets: Array, thetas: Array, *, n_steps: int, constant: float = 0.0
+    method: LinearMethod,
+    inputs: Array,
+    targets: Array,
+    thetas: Array,
+    *,
+    n_steps: int,
+    constant: npt.ArrayLike = 0.0,
 ) -> Array:
     """Return the states after what the method does once, and after each of its steps, shape [n_steps + 1, H, d].
 
     Args:
-        method: a row of the table; not `RewindAndReplay`, which needs the stages.
+        method: a row of the table; not `RewindAndReplay`, which needs the stages and stands in `rewinding`.
         inputs: X_U, shape [k, d].
         targets: y of the forget rows, shape [k].
         thetas: θ_0 of each history, shape [H, d].
         n_steps: t of the last state.
-        constant: c: the value of a common target, and what an own target takes off the history's own outputs.
+        constant: c, one value or shape [k]: a common target, and what an own target takes off the history's own
+            outputs.
 
     Raises:
-        InputError: E-DATA-122 for a method that is no sequence of steps on the forget rows.
+        InputError: E-DATA-122 for a method that is no sequence of steps on the forget rows, E-DATA-100 to -102 and -112
+            for shapes, values, step sizes and steps.
 
     >>> run(GradientAscent(learning_rate=0.5), np.eye(1), np.zeros(1), np.ones((1, 1)), n_steps=2).ravel().tolist()
     [1.0, 2.0, 4.0]
     """
     wanted, moving = vector(targets, "targets", len(inputs)), matrix(thetas, "thetas")
+    offset = np.full(len(inputs), constant) if np.ndim(constant) == 0 else vector(constant, "constant", len(inputs))
     match method:
         case GradientAscent():
             return iterate(inputs, wanted, moving, learning_rate=method.learning_rate, n_steps=n_steps)
         case CommonTargetDescent() | CommonFeatureDescent():
-            common = np.full(len(inputs), constant)
-            return _descent(inputs, common, moving, method.learning_rate, n_steps)
+            return _descent(inputs, offset, moving, method.learning_rate, n_steps)
         case OwnTargetDescent():
-            own = [(moving[i : i + 1], inputs @ moving[i] - constant) for i in range(len(moving))]
+            own = [(moving[i : i + 1], inputs @ moving[i] - offset) for i in range(len(moving))]
             return np.concatenate([_descent(inputs, y, one, method.learning_rate, n_steps) for one, y in own], axis=1)
         case RelearnThenAscend() | RidgeThenAscend() | InterpolateThenAscend():
             again = _relearned(method, inputs, wanted, moving)

@@ -1,6 +1,7 @@
-"""Every method of the closing table as explicit plain steps in a linear world: what the predictions are held against.
+"""Every linear row of the closing table run step by step on two histories: what the predictions are held against.
 
-Nothing here uses a closed form. Parameters of several histories are rows of one array, [H, d]; loops are over steps.
+Nothing here uses a closed form. What each step does stands in `explicit_run`, `retain_run` and `rewinding`; here stand
+the rows' targets, and which of the three runs a row.
 """
 
 from __future__ import annotations
@@ -9,32 +10,20 @@ import numpy as np
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.arrays import Array
-from retrain_equivalence.theory.method_table import MethodSettings
+from retrain_equivalence.theory.difference_map import RewindAndReplay
+from retrain_equivalence.theory.explicit_run import run
+from retrain_equivalence.theory.method_table import MethodSettings, method_named
+from retrain_equivalence.theory.retain_run import retain_run
+from retrain_equivalence.theory.retain_term import RetainTerm
+from retrain_equivalence.theory.rewinding import rewound
 from retrain_equivalence.theory.world import LinearWorld, Order
-
-
-def stepped(thetas: Array, inputs: Array, targets: Array, *, learning_rate: float, n_steps: int, sign: int) -> Array:
-    """Return θ after n steps θ + sign·η ∇(1/k)‖Xθ − y‖², shape [H, d].
-
-    Args:
-        thetas: shape [H, d].
-        inputs: X, shape [k, d].
-        targets: y, shape [k] for all histories or [H, k] for each its own.
-        learning_rate: η.
-        n_steps: how many.
-        sign: +1 ascends, −1 descends.
-    """
-    moving = np.array(thetas, dtype=np.float64)
-    for _ in range(n_steps):
-        moving = moving + sign * learning_rate * 2 / len(inputs) * (moving @ inputs.T - targets) @ inputs
-    return moving
 
 
 def unlearned(
     method: str, world: LinearWorld, orders: tuple[Order, Order], *, learning_rate: float, retain_weight: float,
     settings: MethodSettings, seed: int,
 ) -> Array:  # fmt: skip
-    """Return θ of two histories after a method, shape [2, d].
+    """Return the states of two histories after what a method does once and after each step, shape [n_steps + 1, 2, d].
 
     Args:
         method: a name of the linear kind in `method_table.METHODS`.
@@ -50,33 +39,19 @@ def unlearned(
     """
     inputs, labels = world.forget_inputs, world.forget_targets
     starts = np.stack([world.trained(order) for order in orders])
-    rng = np.random.default_rng(seed)
-    rate, steps = learning_rate, settings.n_steps
-
-    def descended(targets: Array) -> Array:
-        return stepped(starts, inputs, targets, learning_rate=rate, n_steps=steps, sign=-1)
-
-    if method == "ga":
-        return stepped(starts, inputs, labels, learning_rate=rate, n_steps=steps, sign=1)
+    steps, linear = settings.n_steps, method_named(method).linear
     if method == "graddiff":
-        return _graddiff(starts, world, learning_rate=rate, weight=retain_weight, n_steps=steps)
-    if method in ("idk", "rmu"):
-        return descended(rng.standard_normal(len(labels)))
-    if method == "uniform":
-        return descended(np.full(len(labels), float(labels.mean())))
-    if method == "distillation, common teacher":
-        return descended(inputs @ rng.standard_normal(inputs.shape[1]))
-    if method in ("distillation, own teacher", "undial"):
-        shift = 1.0 if method == "undial" else rng.standard_normal(len(labels))
-        return descended(starts @ inputs.T - shift)
-    if method in ("task vector", "relearn_first"):
-        relearned = stepped(starts, inputs, labels, learning_rate=rate, n_steps=settings.relearn_steps, sign=-1)
-        if method == "task vector":
-            return starts - settings.strength * (relearned - starts)
-        return stepped(relearned, inputs, labels, learning_rate=rate, n_steps=steps, sign=1)
-    if method == "rewind":
-        return np.stack([_rewound(world, order) for order in orders])
-    raise InputError.of("E-DATA-124", "method", f"'{method}' has no linear form", "see `method_table.METHODS`")
+        retained, kept = retain_rows(world)
+        term = RetainTerm(forget_inputs=inputs, retain_inputs=retained, learning_rate=learning_rate)
+        return retain_run(term, retain_weight, labels, kept, starts, n_steps=steps)
+    if linear is None:
+        raise InputError.of("E-DATA-124", "method", f"'{method}' has no linear form", "see `method_table.METHODS`")
+    does = linear(learning_rate, settings)
+    if isinstance(does, RewindAndReplay):
+        ends = np.stack([rewound(world, order).theta for order in orders])
+        return np.repeat(ends[None], steps + 1, axis=0)
+    constant = _constant(method, inputs, labels, np.random.default_rng(seed))
+    return run(does, inputs, labels, starts, n_steps=steps, constant=constant)
 
 
 def retain_rows(world: LinearWorld) -> tuple[Array, Array]:
@@ -86,21 +61,20 @@ def retain_rows(world: LinearWorld) -> tuple[Array, Array]:
     return np.concatenate([s.inputs for s in left]), np.concatenate([s.targets for s in left])
 
 
-def _graddiff(starts: Array, world: LinearWorld, *, learning_rate: float, weight: float, n_steps: int) -> Array:
-    retained, kept = retain_rows(world)
-    moving = starts
-    for _ in range(n_steps):
-        up = 2 / len(world.forget_inputs) * (moving @ world.forget_inputs.T - world.forget_targets)
-        down = 2 / len(kept) * (moving @ retained.T - kept)
-        moving = moving + learning_rate * (up @ world.forget_inputs - weight * down @ retained)
-    return moving
+def _constant(method: str, inputs: Array, labels: Array, rng: np.random.Generator) -> Array | float:
+    """Return the common target of a method, or what its own target takes off the history's outputs; 0 if it has none.
 
-
-def _rewound(world: LinearWorld, order: Order) -> Array:
-    """Return the state before the first stage with forget rows, replayed from there without them."""
-    first = next(i for i, stage in enumerate(order) if world.forget_rows[stage])
-    moving: Array = world.states(order)[first]
-    for number in order[first:]:
-        stage = world.stages[number].without(world.forget_rows[number])
-        moving = moving if stage is None else world.rule.train(moving, stage)
-    return moving
+    Any value would do: it cancels in the difference of two histories.
+    """
+    match method:
+        case "idk" | "rmu" | "distillation, own teacher":
+            return rng.standard_normal(len(labels))
+        case "uniform":
+            return float(labels.mean())
+        case "distillation, common teacher":
+            teacher: Array = inputs @ rng.standard_normal(inputs.shape[1])
+            return teacher
+        case "undial":
+            return 1.0
+        case _:
+            return 0.0

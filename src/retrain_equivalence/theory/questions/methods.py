@@ -135,17 +135,14 @@ def _linear(
     rate = top_rate / float(span.curvatures[0])
     orders = ((0, 1), (1, 0))
     start = world.trained(orders[0]) - world.trained(orders[1])
-    path = [1.0]
-    moved = start
-    for share in QUARTERS:
-        part = MethodSettings(
-            n_steps=round(share * settings.n_steps), relearn_steps=settings.relearn_steps, strength=settings.strength
-        )
-        ends = unlearned(
-            row.method, world, orders, learning_rate=rate, retain_weight=retain_weight, settings=part, seed=seed
-        )
-        moved = ends[0] - ends[1]
-        path.append(float(np.linalg.norm(span.on_span(moved)) / np.linalg.norm(span.on_span(start))))
+    states = unlearned(
+        row.method, world, orders, learning_rate=rate, retain_weight=retain_weight, settings=settings, seed=seed
+    )
+    shown = states[[round(share * settings.n_steps) for share in QUARTERS]]
+    sizes = np.linalg.norm(span.on_span(shown[:, 0] - shown[:, 1]), axis=1) / np.linalg.norm(span.on_span(start))
+    path = [1.0, *sizes.tolist()]
+    ends = states[-1]
+    moved = ends[0] - ends[1]
     off = float(np.linalg.norm(span.off_span(moved - start)))
     if row.method == "graddiff":
         retained, _ = retain_rows(world)
@@ -162,7 +159,7 @@ def _linear(
     largest = max(float(np.linalg.norm(expected)), float(np.linalg.norm(start)))
     return {
         "path": path, "error": float(np.linalg.norm(moved - expected)) / largest, "drift": off / largest,
-        "agrees": _agrees(row.on_span, path, settings), "peak": max(path), "curve": path,
+        "agrees": _agrees(row.on_span, path, settings), "peak": max(path),
     }  # fmt: skip
 
 
@@ -190,7 +187,6 @@ def _logistic(row: MethodRow, seed: int, *, beta: float, n_steps: int, rate: flo
             slopes = special.expit(-path[:, 0])
             measured = (log_loss(ends[1]) - log_loss(ends[0])) / SMALL / slopes[0]
             expected = expected * slopes / slopes[0]
-    at = np.linspace(0, len(measured) - 1, 1 + len(QUARTERS)).astype(int)
     shown_at = np.linspace(0, len(measured) - 1, CURVE_POINTS).astype(int)
     peak, end = float(measured.max()), float(measured[-1])
     half = float(measured[len(measured) // 2])
@@ -200,8 +196,8 @@ def _logistic(row: MethodRow, seed: int, *, beta: float, n_steps: int, rate: flo
         Prediction.FROZEN: bool(np.abs(np.log(measured)).max() < SAME),
     }[row.on_span]
     return {
-        "path": [float(v) for v in measured[at]], "error": float(np.abs(measured / expected - 1).max()), "drift": 0.0,
-        "agrees": bool(agrees), "peak": peak, "curve": [float(v) for v in measured[shown_at]],
+        "path": [float(v) for v in measured[shown_at]], "error": float(np.abs(measured / expected - 1).max()),
+        "drift": 0.0, "agrees": bool(agrees), "peak": peak,
     }  # fmt: skip
 
 
@@ -280,7 +276,7 @@ def _figure(found: dict[str, list[dict[str, Any]]], seeds: int) -> Figure:
     records: list[dict[str, Any]] = []
     for title, names in groups:
         for name in names:
-            paths = np.array([r["curve"] for r in found[name]])
+            paths = np.array([r["path"] for r in found[name]])
             records += [
                 {"series": name, "panel": title, "x": 100 * float(share), "y": float(np.median(v)),
                  "low": float(v.min()), "high": float(v.max())}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain_equivalence.figures.elements import Column, Figure, Table
+from retrain_equivalence.figures.elements import Column, Table
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.arrays import positive
 from retrain_equivalence.theory.difference_map import (
@@ -27,11 +27,8 @@ from retrain_equivalence.theory.measured_regime import (
     measure,
     observed,
 )
-from retrain_equivalence.theory.relearn_first import (
-    RelearnThenAscend,
-    RidgeThenAscend,
-    break_even,
-)
+from retrain_equivalence.theory.regime_figures import drawn
+from retrain_equivalence.theory.relearn_first import RelearnThenAscend, RidgeThenAscend, break_even
 from retrain_equivalence.theory.stage import ProximalRidge
 from retrain_equivalence.theory.summary import Summary
 from retrain_equivalence.theory.task_vector import CommonTaskVector, OwnTaskVector
@@ -113,7 +110,7 @@ def answer(
         "forget_rows": forget_rows, "penalty": penalty, "steps": steps, "relearn_steps": relearn_steps,
         "strength": strength, "stage_rows": list(shape.stage_rows), "test_rows": shape.test_rows,
     }  # fmt: skip
-    conditions = {method.name: method.condition for method in methods}
+    shown = _rates_table(found, {method.name: method.condition for method in methods}, settings)
     return Answer(
         name="regimes",
         title="Expanding, frozen, contracting",
@@ -121,11 +118,8 @@ def answer(
         says=_says(found, floors, rates, waits, interpolated, batches, settings),
         settings=settings,
         numbers=_numbers(found, floors, targets, rates, waits, interpolated, batches),
-        tables=(_rates_table(found, conditions, settings), _reach_table(found, floors, targets, settings)),
-        draw=lambda: (
-            _size_figure(found, conditions, settings),
-            _slope_figure(found, rates, conditions, settings),
-        ),
+        tables=(shown, _reach_table(found, floors, targets, settings)),
+        draw=lambda: drawn(found, rates, shown, settings),
     )
 
 
@@ -301,95 +295,3 @@ def _reach_table(
         columns,
         rows,
     )
-
-
-def _size_figure(
-    found: Mapping[str, Sequence[MeasuredRegime]], conditions: Mapping[str, str], settings: Mapping[str, Any]
-) -> Figure:
-    import pandas as pd
-
-    from retrain_equivalence.figures.chart import to_svg
-    from retrain_equivalence.figures.legend import of_series
-    from retrain_equivalence.figures.palette import series_of
-    from retrain_equivalence.figures.panel import line_panel
-
-    looks = series_of([(name, name) for name in found])
-    rows: list[dict[str, Any]] = []
-    for name, parts in found.items():
-        for t in range(settings["steps"] + 1):
-            rows += _point(name, t, [float(p.log_gap[t]) / np.log(10) for p in parts if t < p.n_seen])
-    chart = line_panel(
-        pd.DataFrame(rows), looks, title="Size on the span", x_title="steps after what is done once",
-        y_title="log10 of ‖PΔ_t‖ / ‖PΔ_0‖",
-    )  # fmt: skip
-    return Figure(
-        name="theory-regimes",
-        title="Expanding, frozen, contracting",
-        panels=(to_svg(chart, name="theory-regimes", label="Size of the difference of two orders, by method."),),
-        legend=of_series(looks),
-        caption=(
-            f"Difference of the orders AB and BA on the span of the forget inputs against before anything was done, "
-            f"each method run step by step{_drawn(found, settings)} Steps count after relearning or subtracting. The "
-            f"two frozen lines coincide."
-        ),
-        table=_rates_table(found, conditions, settings),
-    )
-
-
-def _slope_figure(
-    found: Mapping[str, Sequence[MeasuredRegime]],
-    rates: Sequence[tuple[float, float]],
-    conditions: Mapping[str, str],
-    settings: Mapping[str, Any],
-) -> Figure:
-    import pandas as pd
-
-    from retrain_equivalence.figures.chart import to_svg
-    from retrain_equivalence.figures.legend import of_series
-    from retrain_equivalence.figures.palette import series_of
-    from retrain_equivalence.figures.panel import line_panel
-
-    looks = series_of(
-        [("predicted", "predicted, mode mixture"), ("measured", "measured"), ("one", "the winning mode alone")]
-    )
-    ascent = [float(np.log1p(x)) for x, _ in rates]
-    descent = [float(np.log(max(abs(1 - x), abs(1 - y), 1e-300))) for x, y in rates]
-    alone = {GradientAscent.name: ascent, RidgeThenAscend.name: ascent, CommonTargetDescent.name: descent}
-    panels: list[str] = []
-    for name, one in alone.items():
-        parts = found[name]
-        rows: list[dict[str, Any]] = []
-        for t in range(1, settings["steps"]):
-            rows += _point("predicted", t, [float(p.slope[t]) for p in parts if np.isfinite(p.slope[t])])
-            rows += _point("measured", t, [float(p.measured_slope[t - 1]) for p in parts if t < p.n_seen - 1])
-            rows += _point("one", t, one)
-        chart = line_panel(pd.DataFrame(rows), looks, title=name, x_title="step t", y_title="nats per step")
-        label = f"Predicted and measured local slope of {name} against steps; they lie on each other."
-        panels.append(to_svg(chart, name=f"theory-slopes-{len(panels)}", label=label))
-    return Figure(
-        name="theory-slopes",
-        title="Local slope: predicted and measured",
-        panels=tuple(panels),
-        legend=of_series(looks),
-        caption=(
-            f"Rate of the difference on the span{_drawn(found, settings)} Measured is the central difference over two "
-            f"steps, drawn on the predicted one. The mode alone is the one that wins in the end: the largest factor in "
-            f"size."
-        ),
-        table=_rates_table(found, conditions, settings),
-    )
-
-
-def _drawn(found: Mapping[str, Sequence[MeasuredRegime]], settings: Mapping[str, Any]) -> str:
-    n = len(next(iter(found.values())))
-    return (
-        f" in {n} worlds (law {settings['law']}, d = {settings['dim']}, k = {settings['forget_rows']}, "
-        f"η = {settings['learning_rate']:g}). Lines are medians, bands the range over worlds."
-    )
-
-
-def _point(name: str, x: int, values: Sequence[float]) -> list[dict[str, Any]]:
-    if not values:
-        return []
-    found = Summary.of(values)
-    return [{"series": name, "x": x, "y": found.median, "low": found.low, "high": found.high}]
