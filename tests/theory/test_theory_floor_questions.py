@@ -90,6 +90,21 @@ def test_floor_names_its_zeros() -> None:
     assert few.draw()
 
 
+def test_zeros_are_printed_by_their_outcome_and_not_by_their_rounding() -> None:
+    zero = floor.answer(seeds=3, dim=20)
+    for order in ("AB", "BA"):
+        found = zero.numbers["own_oracle"][order]
+        for name in ("floor_share", "population_floor_share", "oracle_targets_share", "parameter_floor_share"):
+            assert found[name]["max"] == 0.0, name
+    assert zero.says[0].startswith("The floor is 0 in every history")
+    assert not any("e-3" in s or "e-4" in s for s in zero.says[:-1])
+    assert "within 400 steps of η = 1" in zero.says[3]
+    assert "a check of the arithmetic" in zero.says[-1]
+    mixed = floor.answer(seeds=3, stage_rows=20)
+    assert "For AB it is 0 in every world" in mixed.says[0]
+    assert "comes within 1e-12 of it" in mixed.says[3]
+
+
 def test_forgetting_removal_is_exact_and_effects_shrink() -> None:
     found = forgetting.answer()
     assert "in 0 of 300 histories" in found.says[0]
@@ -125,6 +140,42 @@ def test_information_is_constant_while_the_gap_grows_a_thousandfold(laws: Answer
     assert up["output_total_variation"][0]["median"] == pytest.approx(0.300, abs=5e-4)
     assert down["output_total_variation"][-1]["median"] == pytest.approx(0.258, abs=5e-4)
     assert "by 1.28e+03 (308 to 3.85e+04)" in laws.says[0]
+    assert "a check of the arithmetic" in laws.says[0]
+
+
+def test_least_common_delta_is_enclosed_before_and_after_ascent(laws: Answer) -> None:
+    up = laws.numbers["ascent"]
+    for lower, upper in zip(up["least_common_delta"], up["common_delta"], strict=True):
+        assert all(lower[end] <= upper[end] * (1 + 1e-12) for end in ("min", "median", "max"))
+    assert up["least_common_delta"][0]["median"] == pytest.approx(7.90e-4, rel=1e-3)
+    assert up["common_delta"][0]["median"] == pytest.approx(9.34e-4, rel=1e-3)
+    assert up["least_common_delta"][-1]["median"] == pytest.approx(0.5, abs=1e-3)
+    assert up["common_delta"][-1]["median"] == pytest.approx(0.5, abs=1e-3)
+    assert up["midpoint_delta"][-1]["min"] > 0.99
+    assert up["common_delta_gap"][-1]["max"] < 1e-8
+    for key in ("worlds_where_summing_is_the_better_bound", "worlds_where_the_mixture_is_the_better_law"):
+        assert (up[key][0], up[key][-1]) == (0, 20)
+
+
+def test_saturated_outputs_are_said_to_be_saturated_and_counted() -> None:
+    free, some, full = (distributions.answer(output_noise=noise).says[3] for noise in (1.0, 0.15, 0.05))
+    assert "saturated" not in free
+    assert "follows the metric gap" in free
+    assert "In 1 of 20 it is within 0.0005 of 1 at t = 0 already" in some
+    assert "is saturated: within 0.0005 of 1 in all 20 worlds before the first step" in full
+    assert "from 1" not in full
+
+
+def test_descent_is_injective_above_a_rate_of_1_and_refused_only_at_1() -> None:
+    found = distributions.answer(seeds=3, learning_rate=4.0)
+    assert found.numbers["largest_rate"]["min"] > 1
+    assert found.numbers["nearest_rate_to_1"]["min"] > 0
+    assert found.numbers["descent to a common target"]["largest_relative_change_of_kl"] < 1e-9
+    assert "so descent is injective" in found.says[1]
+    one = 1 / distributions.answer(seeds=1).numbers["largest_rate"]["median"]
+    with pytest.raises(InputError, match="not injective") as error:
+        distributions.answer(seeds=1, learning_rate=one)
+    assert error.value.problems[0].code == "E-DATA-118"
 
 
 @pytest.mark.parametrize("law", ["power-law", "half-shared"])
@@ -143,7 +194,7 @@ def test_other_laws_and_long_steps_answer_without_overflow(law: str) -> None:
 
 
 def test_bad_options_have_their_codes() -> None:
-    for call, code in (
+    cases: list[tuple[Callable[[], Answer], str]] = [
         (lambda: floor.answer(law="cauchy"), "E-DATA-103"),
         (lambda: floor.answer(forget_rows=70), "E-DATA-108"),
         (lambda: floor.answer(seeds=1, penalty=-1.0), "E-DATA-102"),
@@ -156,7 +207,8 @@ def test_bad_options_have_their_codes() -> None:
         (lambda: distributions.answer(seeds=0), "E-DATA-102"),
         (lambda: distributions.answer(seeds=1, learning_rate=-1.0), "E-DATA-102"),
         (lambda: forgetting.answer(seeds=1, stages=1), "E-DATA-108"),
-    ):
+    ]
+    for call, code in cases:
         with pytest.raises(InputError) as error:
             call()
         assert error.value.problems[0].code == code

@@ -52,6 +52,25 @@ def test_speed_law_holds_and_signs_are_as_predicted(speed_answer) -> None:
     assert speed_answer.numbers["exponential_share"]["min"] > 0.9
 
 
+def test_recency_is_worded_from_the_counts() -> None:
+    found = speed.answer()
+    assert found.numbers["worlds_with_more_steps_if_trained_last"] == 18
+    assert found.numbers["worlds_with_the_sign_of_the_closed_form"] == 20
+    assert "in most worlds, not in all" in found.says[5] and "18 of 20" in found.says[5]
+    assert "uniform answer at below 1e-06" in found.says[3]
+    assert "in every world" in speed.answer(seeds=1).says[5]
+    other_way = speed.answer(seeds=1, seed=1)
+    assert "at most half" in other_way.says[5] and "0 of 1 worlds" in other_way.says[5]
+
+
+def test_worlds_that_count_no_steps_are_left_out() -> None:
+    found = speed.answer(seeds=2, seed=1, train_steps=0)
+    assert found.numbers["extra_steps_over_closed_form"] == "undefined in every world"
+    long = speed.answer(seeds=3, train_steps=20_000, dim=50, conflict=0.1)
+    assert "; 1 left out" in long.says[5]
+    assert long.numbers["extra_steps"]["n"] == 2
+
+
 def test_departures_freeze_or_move_as_predicted(departures_answer) -> None:
     rules = departures_answer.numbers["optimisers"]
     for name, rule in rules.items():

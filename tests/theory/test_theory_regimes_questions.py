@@ -93,6 +93,26 @@ def test_smaller_steps_open_every_window() -> None:
     assert retain.answer(learning_rate=0.5).numbers["nested"]["windows"] == {"open": 20, "empty": 0, "none": 0}
 
 
+def test_only_if_needs_worlds_of_both_kinds() -> None:
+    swapped = retain.answer(seeds=3, dim=60, nested_dim=150)
+    assert swapped.says[0].startswith("Only if")
+    assert "3 of 3 for d = 60, 0 of 3 for d = 150" in swapped.says[0]
+    assert any(s.startswith("Without a threshold") for s in swapped.says)
+    assert any(s.startswith("Where the spans nest") for s in swapped.says)
+    nested = retain.answer(seeds=3, dim=10, nested_dim=10)
+    assert "in all 3" in nested.says[0] and not any("Only if" in s or "Without" in s for s in nested.says)
+    apart = retain.answer(seeds=3, dim=120, nested_dim=150)
+    assert "in none of 6" in apart.says[0] and not any("Only if" in s or "spans nest" in s for s in apart.says)
+
+
+def test_the_step_size_is_said_to_open_only_empty_windows() -> None:
+    opens = "A smaller step opens it"
+    assert any(opens in s for s in retain.answer(seeds=3, learning_rate=5.0).says)
+    open_already = retain.answer(seeds=3, learning_rate=0.3)
+    assert not any(opens in s for s in open_already.says)
+    assert any("every window is open" in s for s in open_already.says)
+
+
 def test_worlds_do_not_depend_on_how_many_are_drawn() -> None:
     both = retain.answer(seeds=2, seed=4).numbers["nested"]["threshold"]["values"]
     assert both[1:] == retain.answer(seeds=1, seed=5).numbers["nested"]["threshold"]["values"]

@@ -45,5 +45,5 @@ def test_undefined_values_are_refused() -> None:
             Summary.of(values)
 
 
-def test_one_seed_has_no_interval_and_says_so() -> None:
+def test_the_interval_of_one_seed_is_a_word() -> None:
     assert Summary.of([2.5]).interval() == "2.5 [undefined: one seed]"

@@ -3,7 +3,7 @@
 If training is random, a history is a law over parameters. An unlearning map that is common to the histories is a
 channel: no f-divergence (total variation, KL, Hellinger, hockey stick) between the two laws can grow under it, even if
 the map is itself random, and an injective map leaves each of them exactly as it was. Ascent is injective (I + M_U is
-invertible), and so is descent with x_1 = η λ_max(H_U) < 1. The gap d(t) grows all the same: RE distance, MMD and
+invertible), and so is descent unless some x_j = η h_j is 1. The gap d(t) grows all the same: RE distance, MMD and
 Wasserstein distance are metric. Only noise injected during or after unlearning makes a metric gap matter to an
 observer (`gaussian_outputs`).
 """

@@ -12,7 +12,7 @@ CODES: dict[str, str] = {
         "counted, never averaged."
     ),
     "E-DATA-102": ("A step size, penalty, tolerance or count is not above zero."),
-    "E-DATA-103": ("There is no law of the inputs by this name; the message lists the laws."),
+    "E-DATA-103": ("There is no law, rule or forget set by this name; the message lists those that exist."),
     "E-DATA-104": (
         "A stage is singular: without a penalty its rows do not determine the parameters. Give it a penalty above "
         "0, or train it to convergence, which takes the solution nearest to where training started."

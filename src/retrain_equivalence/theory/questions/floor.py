@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,10 @@ STEP_SIZES = tuple(round(0.05 * i, 2) for i in range(1, 31))
 """Of the one ascent step, as shares of k/(2μ)."""
 EXACTLY_ZERO = 1e-6
 """Where a distance of zero is drawn on a logarithmic axis, as a share of the start."""
+ROUNDING = 1e-24
+"""Shares below it are squares of rounding errors, printed as 0."""
+REACHED = 1e-12
+"""A share as near as this to its floor has reached it, up to rounding of the difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -136,9 +140,13 @@ def _history(name: str, shape: WorldShape, seeds: int, seed: int, learning_rate:
         away = theta - reference
         start[i] = found.at_start
         outcomes.append(found.outcome)
-        floors[i], oracle[i] = found.value / found.at_start, found.at_oracle_targets / found.at_start
-        population[i] = population_floor(span, theta, reference, variances) / float(away @ (variances * away))
-        parameter[i] = parameter_floor(span, theta, reference) / float(away @ away)
+        floors[i] = found.value / found.at_start
+        # Zeros that the outcome names stay zero in place of their rounding.
+        if found.outcome not in (FloorOutcome.DIFFERENCE_ON_SPAN, FloorOutcome.ON_FORGET_INPUTS):
+            oracle[i] = found.at_oracle_targets / found.at_start
+        if found.outcome is not FloorOutcome.DIFFERENCE_ON_SPAN:
+            population[i] = population_floor(span, theta, reference, variances) / float(away @ (variances * away))
+            parameter[i] = parameter_floor(span, theta, reference) / float(away @ away)
         ways: dict[str, tuple[Array, Direction]] = {
             "ascent": (world.forget_targets, "ascent"),
             "common": (np.zeros(span.n_rows), "descent"),
@@ -202,7 +210,7 @@ def _numbers(history: _History) -> dict[str, Any]:
 def _three_numbers(histories: Sequence[_History], seeds: int, max_steps: int) -> Table:
     def row(what: str, values: Sequence[Array], steps: Sequence[Array] = ()) -> dict[str, Any]:
         return {
-            "what": what, **{h.order: Summary.of(v).text() for h, v in zip(histories, values, strict=True)},
+            "what": what, **{h.order: _share(v) for h, v in zip(histories, values, strict=True)},
             **{f"{h.order}_step": Summary.of(v).text() for h, v in zip(histories, steps, strict=False)},
         }  # fmt: skip
 
@@ -236,42 +244,80 @@ def _one_step_table(at_once: Array, seeds: int) -> Table:
         f"{seeds} worlds",
         [
             Column(head="stages after the forget stage", text=lambda r: str(r[0])),
-            Column(head="d(θ_1, r) / d(θ_0, r)", text=lambda r: r[1].text(), numeric=True),
+            Column(
+                head="d(θ_1, r) / d(θ_0, r)",
+                text=lambda r: r[1].text() if r[0] else f"0 (rounding: {r[1].high:.1g})",
+                numeric=True,
+            ),
         ],
         [(later, Summary.of(column)) for later, column in enumerate(at_once.T)],
     )
 
 
 def _sentences(histories: Sequence[_History], at_once: Array, settings: Mapping[str, Any]) -> list[str]:
-    def both(values: Sequence[Array]) -> str:
-        return " and ".join(f"{Summary.of(v).text()} ({h.order})" for h, v in zip(histories, values, strict=True))
+    def both(values: Sequence[Array], text: Callable[[Array], str] = _share) -> str:
+        return " and ".join(f"{text(v)} ({h.order})" for h, v in zip(histories, values, strict=True))
 
-    seeds = settings["seeds"]
+    def steps(values: Array) -> str:
+        return Summary.of(values).text()
+
     outcomes = Counter(outcome for h in histories for outcome in h.outcomes)
     n = sum(outcomes.values())
     named = "; ".join(f"{count} of {n} histories: {outcome}" for outcome, count in sorted(outcomes.items()))
     last, *earlier = [Summary.of(column) for column in at_once.T]
     lowest = min(float((h.best[m] - h.floors).min()) for h in histories for m, _ in METHODS)
+    nearest = f"comes within {REACHED:g} of it" if lowest <= REACHED else f"is {lowest:.2g} above it"
+    within = f"within {settings['max_steps']} steps of η = {settings['learning_rate']:g}"
     return [
-        f"At no step, 0 included, can such a method come nearer to the history's own oracle than "
-        f"{both([h.floors for h in histories])} of the RE distance before unlearning (median and range over {seeds} "
-        f"worlds; {settings['law']} inputs, d = {settings['dim']}, k = {settings['forget_rows']}, "
-        f"m = {settings['test_rows']}, n = {settings['stage_rows']} rows a stage, μ = {settings['penalty']:g}).",
+        _floor_says(histories, settings),
         f"Outcomes: {named}.",
         f"Descending to the oracle's own outputs on the forget inputs, which no local method knows, ends at "
-        f"{both([h.at_oracle_targets for h in histories])}.",
-        f"At its best step ascent stands at {both([h.best['ascent'] for h in histories])}, reached at step "
-        f"{both([h.best_step['ascent'] for h in histories])}; descent to a common target at "
+        f"{both([h.at_oracle_targets for h in histories])}, whatever step size converges.",
+        f"At its best step {within} ascent stands at {both([h.best['ascent'] for h in histories])}, reached at step "
+        f"{both([h.best_step['ascent'] for h in histories], steps)}; descent to a common target at "
         f"{both([h.best['common'] for h in histories])}. Of all three methods and {n} histories the nearest to its "
-        f"floor stays {lowest:.2g} above it.",
+        f"floor over these steps {nearest}.",
         f"Over the law of the test inputs, not a sample of {settings['test_rows']} rows to which k coordinates are "
         f"fitted, the floor is {both([h.population for h in histories])}.",
         f"The floor of the parameter distance is {both([h.parameter for h in histories])} of its start; descent to the "
-        "oracle's outputs attains that one.",
-        f"If the forget set is the whole last stage the floor is 0: one ascent step with η = k/(2μ) leaves at most "
-        f"{last.high:.2g} of the RE distance. The same step multiplies it by "
+        "oracle's outputs attains that one in the limit.",
+        f"If the forget set is the whole last stage the floor is 0, and one ascent step with η = k/(2μ) returns the "
+        f"oracle (a check of the arithmetic: at most {last.high:.2g} of the RE distance is left, which is rounding). "
+        f"The same step multiplies the distance by "
         f"{' and '.join(f'{s.text()} with {later}' for later, s in enumerate(earlier, start=1))} stages after it.",
     ]
+
+
+def _floor_says(histories: Sequence[_History], settings: Mapping[str, Any]) -> str:
+    """Say what the floor rules out, from the histories in which it is positive."""
+    bounds, zeros = [], []
+    for h in histories:
+        positives = np.array([outcome is FloorOutcome.POSITIVE for outcome in h.outcomes])
+        if positives.any():
+            counted = "" if positives.all() else f", {positives.sum()} of {len(positives)} worlds; 0 in the others"
+            bounds.append(f"{_share(h.floors[positives])} ({h.order}{counted})")
+        else:
+            zeros.append(h.order)
+    conditions = (
+        f"median and range over {settings['seeds']} worlds; {settings['law']} inputs, d = {settings['dim']}, "
+        f"k = {settings['forget_rows']}, m = {settings['test_rows']}, n = {settings['stage_rows']} rows a stage, "
+        f"μ = {settings['penalty']:g}"
+    )
+    if not bounds:
+        return (
+            f"The floor is 0 in every history, so it rules no distance to the history's own oracle out ({conditions})."
+        )
+    without = f" For {zeros[0]} it is 0 in every world and rules nothing out." if zeros else ""
+    return (
+        f"At no step, 0 included, can such a method come nearer to the history's own oracle than "
+        f"{' and '.join(bounds)} of the RE distance before unlearning ({conditions}).{without}"
+    )
+
+
+def _share(values: Array) -> str:
+    """Return median and range, 0 in place of rounding."""
+    kept = np.where(values < ROUNDING, 0.0, values)
+    return Summary.of(kept).text() if kept.any() else "0"
 
 
 def _paths_figure(histories: Sequence[_History], table: Table, seeds: int) -> Figure:
@@ -300,7 +346,7 @@ def _paths_figure(histories: Sequence[_History], table: Table, seeds: int) -> Fi
             bands=[Band(value=level.median, low=level.low, high=level.high)],
         )  # fmt: skip
         label = f"Order {history.order}: floor {level.text()}; best step of " + ", ".join(
-            f"{name} {Summary.of(history.best[method]).text()}" for method, name in METHODS
+            f"{name} {_share(history.best[method])}" for method, name in METHODS
         )
         panels.append(to_svg(chart, name=f"theory-floor-{history.order.lower()}", label=label))
     floor_entry = Entry(label="floor, median and range", mark="band", colour=ORACLE.light, dash=(5, 3))
@@ -334,8 +380,10 @@ def _one_step_figure(ratios: Array, table: Table, seeds: int) -> Figure:
         pd.DataFrame(points), series, title="One ascent step on a whole forget stage",
         x_title="step size η, in units of k/(2μ)", y_title="RE distance after / before", log=True,
     )  # fmt: skip
+    at_exact = ratios[:, :, STEP_SIZES.index(1.0)].T
     label = "Distance after one ascent step over before, at η = k/(2μ): " + "; ".join(
-        f"{p['series']} {p['y']:.3g}" for p in points if p["x"] == 1.0
+        f"{name} {float(np.median(column)):.3g}" if later else f"{name} 0"
+        for later, (name, column) in enumerate(zip(names, at_exact, strict=True))
     )
     return Figure(
         name="theory-one-step",

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
 import numpy as np
 
+from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.figures.elements import Column, Figure, Table
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.arrays import Array, positive
 from retrain_equivalence.theory.finding import Finding
 from retrain_equivalence.theory.inputs import LAWS, InputLaw
-from retrain_equivalence.theory.scaling import Setting
-from retrain_equivalence.theory.two_orders import ORDER_NAMES, TwoOrders
-from retrain_equivalence.theory.world import draw_world
+from retrain_equivalence.theory.scaling import ForgetSet, Setting, Training, choice_named
+from retrain_equivalence.theory.two_orders import TwoOrders, order_names
+from retrain_equivalence.theory.world import stage_name
 
 AFTER = 200
 """Steps after max(t0, 0) at which the bound is compared with the true gap; from there on the gap only grows faster."""
@@ -32,6 +33,14 @@ class UnderLaw:
     def finding(self, label: str, value: Callable[[TwoOrders], float | None]) -> Finding:
         """Collect one quantity."""
         return Finding.of(label, (value(world) for world in self.worlds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A law under which the forget rows are linearly dependent: the theorem does not speak of it."""
+
+    law: InputLaw
+    why: str
 
 
 STEPS: dict[str, tuple[str, Callable[[TwoOrders], float | None]]] = {
@@ -60,8 +69,15 @@ def answer(
     forget_rows: int = 20,
     test_rows: int = 60,
     penalty: float = 0.1,
+    stage_rows: int = 60,
+    rule: str = "ridge",
+    train_steps: int = 200,
+    forget: str = "part",
+    stages: int = 2,
 ) -> Answer:
     """Answer for every law of the inputs, over worlds `seed` to `seed + seeds - 1`.
+
+    A law under which the forget rows are linearly dependent is named and left out.
 
     Args:
         seeds: worlds per law.
@@ -69,30 +85,28 @@ def answer(
         learning_rate: η of the ascent.
         epsilon: ε as a share of the oracles' mean squared prediction.
         dim: d.
-        forget_rows: k, the first rows of stage B.
+        forget_rows: k; not used where the forget set is whole.
         test_rows: m.
-        penalty: μ of both stages.
+        penalty: μ of every stage; of ridge only.
+        stage_rows: n of every stage; more than d for an over-determined one.
+        rule: how stages are trained: ridge, gradient or converged.
+        train_steps: of the gradient rule.
+        forget: part (first rows of the last stage), whole (all of it) or several (first rows of every stage).
+        stages: how many; their order A, B, ... is compared with its reverse.
 
     Raises:
-        InputError: for sizes that make no world, or a step size, penalty or tolerance that is not above 0.
+        InputError: for sizes that make no world or no law with independent forget rows, an unknown rule or forget set,
+            or a step size, penalty or tolerance that is not above 0.
     """
     positive(seeds, "seeds")
-    laws = tuple(
-        UnderLaw(
-            law=law,
-            worlds=tuple(
-                TwoOrders(world=draw_world(setting.shape(), s), learning_rate=learning_rate, tolerance_share=epsilon)
-                for s in range(seed, seed + seeds)
-            ),
-        )
-        for law in LAWS
-        for setting in [
-            Setting(
-                law=law, learning_rate=learning_rate, penalty=penalty, forget_rows=forget_rows, dim=dim,
-                test_rows=test_rows,
-            )
-        ]
+    positive(stage_rows, "stage_rows")
+    setting = Setting(
+        learning_rate=learning_rate, penalty=penalty, forget_rows=forget_rows, dim=dim, test_rows=test_rows,
+        stage_rows=stage_rows, stages=stages, training=choice_named(Training, rule, "rule"), train_steps=train_steps,
+        forget=choice_named(ForgetSet, forget, "forget set"),
     )  # fmt: skip
+    laws, left_out = _drawn(setting, range(seed, seed + seeds), epsilon)
+    names = order_names(stages)
     steps = {under.law.name: {key: under.finding(*STEPS[key]) for key in STEPS} for under in laws}
     histories = {under.law.name: [_history(under, at) for at in range(2)] for under in laws}
     loose = {under.law.name: _looseness(under) for under in laws}
@@ -100,26 +114,27 @@ def answer(
         name="linear",
         title="The theorem in the paper's world, and the truth beside it",
         question="From which step does Theorem 3.1 say that two orders part, and when do they?",
-        says=_says(laws, steps, histories, loose, epsilon=epsilon, learning_rate=learning_rate, penalty=penalty),
+        says=_says(laws, left_out, steps, histories, loose, setting=setting, epsilon=epsilon),
         settings={
             "seeds": seeds, "seed": seed, "learning_rate": learning_rate, "epsilon": epsilon, "dim": dim,
-            "forget_rows": forget_rows, "stage_rows": 60, "test_rows": test_rows, "penalty": penalty,
-            "laws": [law.name for law in LAWS], "forget_set": f"the first {forget_rows} rows of stage B",
+            "forget_rows": sum(setting.shape().forget), "stage_rows": stage_rows, "test_rows": test_rows,
+            "penalty": penalty, "stages": stages, "rule": _rule_text(setting), "forget_set": _forget_text(setting),
+            "laws": [under.law.name for under in laws],
             "unit": "mean squared prediction of the two oracles on the test rows",
         },
         numbers={
-            under.law.name: {
+            **{out.law.name: {"outcomes": {out.why: seeds}} for out in left_out},
+            **{under.law.name: {
                 "outcomes": _counts(under),
                 "steps": {key: found.numbers() for key, found in steps[under.law.name].items()},
                 "histories": {
                     name: {key: found.numbers() for key, found in parts.items()}
-                    for name, parts in zip(ORDER_NAMES, histories[under.law.name], strict=True)
+                    for name, parts in zip(names, histories[under.law.name], strict=True)
                 },
                 "looseness": {key: found.numbers() for key, found in loose[under.law.name].items()},
-            }
-            for under in laws
+            } for under in laws},
         },
-        tables=_tables(laws, steps, histories, loose, seeds),
+        tables=_tables(laws, steps, histories, loose, seeds, names),
         draw=lambda: (_figure(laws, epsilon, seeds),),
     )  # fmt: skip
 
@@ -127,15 +142,74 @@ def answer(
 Findings = dict[str, Finding]
 
 
+def _drawn(setting: Setting, seeds: range, epsilon: float) -> tuple[tuple[UnderLaw, ...], tuple[LeftOut, ...]]:
+    """Draw every law's worlds; a law with dependent forget rows is left out.
+
+    Raises:
+        InputError: E-DATA-107 if no law is left.
+    """
+    laws: list[UnderLaw] = []
+    left_out: list[LeftOut] = []
+    refused: InputError | None = None
+    for law in LAWS:
+        under = replace(setting, law=law)
+        worlds = tuple(
+            TwoOrders(world=under.world(seed), learning_rate=setting.learning_rate, tolerance_share=epsilon)
+            for seed in seeds
+        )
+        try:
+            for world in worlds:
+                _ = world.span
+        except InputError as error:
+            if any(problem.code != "E-DATA-107" for problem in error.problems):
+                raise
+            refused = error
+            seen, k = len(law.window(setting.dim, setting.stages - 1, setting.stages)), sum(under.shape().forget)
+            why = f"forget rows are dependent: a stage sees {seen} coordinates, k = {k}"
+            left_out.append(LeftOut(law=law, why=why))
+        else:
+            laws.append(UnderLaw(law=law, worlds=worlds))
+    if refused and not laws:
+        raise refused
+    return tuple(laws), tuple(left_out)
+
+
+def _rule_text(setting: Setting) -> str:
+    return {
+        Training.RIDGE: f"proximal ridge with μ = {setting.penalty:g}",
+        Training.GRADIENT: f"{setting.train_steps} gradient steps of one over the largest curvature of any stage",
+        Training.CONVERGED: "descent to convergence, the nearest least-squares solution",
+    }[setting.training]
+
+
+def _forget_text(setting: Setting) -> str:
+    last = stage_name(setting.stages - 1)
+    return {
+        ForgetSet.PART: f"the first {setting.forget_rows} rows of stage {last}",
+        ForgetSet.WHOLE: f"all {setting.stage_rows} rows of stage {last}",
+        ForgetSet.SEVERAL: f"the first {' + '.join(map(str, setting.shape().forget))} rows of the stages",
+    }[setting.forget]
+
+
 def _history(under: UnderLaw, at: int) -> Findings:
-    """Return what one order reaches against its own oracle, as shares of the signal."""
+    """Return what one order reaches against its own oracle, as shares of the signal.
+
+    Steps and what they reach exist only where training left a residual on the forget rows.
+    """
+
+    def of_path(label: str, value: Callable[[TwoOrders], float]) -> Finding:
+        return under.finding(label, lambda w: None if w.fitted[at] else value(w))
+
+    def of_both(label: str, value: Callable[[TwoOrders], float]) -> Finding:
+        return under.finding(label, lambda w: None if any(w.fitted) else value(w))
+
     return {
         "start": under.finding("before", lambda w: w.stopping.best[at].at_start / w.signal),
-        "best": under.finding("at its best step", lambda w: w.stopping.best[at].value / w.signal),
-        "universal": under.finding("at one step for both", lambda w: w.stopping.universal[at] / w.signal),
+        "best": of_path("at its best step", lambda w: w.stopping.best[at].value / w.signal),
+        "universal": of_both("at one step for both", lambda w: w.stopping.universal[at] / w.signal),
         "floor": under.finding("floor", lambda w: w.floors[at].value / w.signal),
-        "best_step": under.finding("best t", lambda w: w.stopping.best[at].step),
-        "universal_step": under.finding("one t for both", lambda w: w.stopping.universal_step),
+        "best_step": of_path("best t", lambda w: w.stopping.best[at].step),
+        "universal_step": of_both("one t for both", lambda w: w.stopping.universal_step),
     }
 
 
@@ -170,66 +244,86 @@ def _counts(under: UnderLaw) -> dict[str, int]:
 
 def _says(
     laws: Sequence[UnderLaw],
+    left_out: Sequence[LeftOut],
     steps: dict[str, Findings],
     histories: dict[str, list[Findings]],
     loose: dict[str, Findings],
     *,
+    setting: Setting,
     epsilon: float,
-    learning_rate: float,
-    penalty: float,
 ) -> tuple[str, ...]:
     def by_law(text: Callable[[str], str]) -> str:
         return "; ".join(f"{under.law.name} {text(under.law.name)}" for under in laws)
 
-    n = len(laws[0].worlds)
+    n, names = len(laws[0].worlds), order_names(setting.stages)
     worlds = [world for under in laws for world in under.worlds]
     bounded = [world for world in worlds if not world.bound.is_vacuous]
     said = [
-        f"The two orders are more than 4ε apart, so that no common oracle serves both, from step "
-        f"{by_law(lambda law: steps[law]['first_common'].text())} on (medians and ranges over {n} worlds a law; "
-        f"ε = {epsilon:.3g} of the mean squared prediction).",
-        f"With each order's own oracle the gap alone forces a violation from step "
+        f"The two orders are more than 4ε apart, so that no common oracle serves both, first at step "
+        f"{by_law(lambda law: steps[law]['first_common'].text())} (medians and ranges over {n} worlds a law; "
+        f"ε = {epsilon:.3g} of the mean squared prediction; the gap need not grow at once).",
+        f"With each order's own oracle the gap alone forces a violation, first at step "
         f"{by_law(lambda law: steps[law]['first_own'].text())}.",
     ]
     if bounded:
+        common, own = (
+            sum(w.is_before_corollary(first) for first, w in firsts)
+            for firsts in (
+                [(w.first_common(), w) for w in bounded],
+                [(w.first_own(), w) for w in bounded],
+            )
+        )
         binding = sum(world.corollary is not None and world.corollary.is_t0_binding for world in bounded)
         held = sum(v >= -1e-9 for under in laws for v in loose[under.law.name]["least"].values)
         at_once = sum(world.for_good == 0 for world in bounded)
         said += [
-            f"The theorem speaks later: t0 is {by_law(lambda law: steps[law]['t0'].text())}; with ‖X_test(I − P)Δ_0‖ "
-            f"in place of C_0 it is {by_law(lambda law: steps[law]['t0_tight'].text())}. In {binding} of "
-            f"{len(bounded)} worlds t0 and not the tolerance decides Corollary 1's t*.",
+            f"Corollary 1 says so at t*, {by_law(lambda law: steps[law]['t_star'].text())}: after the first of these "
+            f"steps in {common} of {len(bounded)} worlds, after the second in {own}. t0 is "
+            f"{by_law(lambda law: steps[law]['t0'].text())}; with ‖X_test(I − P)Δ_0‖ in place of C_0 it is "
+            f"{by_law(lambda law: steps[law]['t0_tight'].text())}. t* = max(t0, 1) in {binding} of {len(bounded)} "
+            f"worlds{'' if binding == len(bounded) else '; in the others the tolerance decides'}.",
             f"The bound held in {held} of {len(bounded)} worlds at every step from max(t0, 0) to {AFTER} later, and in "
-            f"{at_once} of them from step 0; at t0 the true gap is 10 to the power "
+            f"{at_once} of them from step 0; at max(t0, 0) the true gap is 10 to the power "
             f"{by_law(lambda law: loose[law]['at_t0'].text(2))} times the bound, {AFTER} steps later "
             f"{by_law(lambda law: loose[law]['later'].text(2))}.",
         ]
     if len(bounded) < len(worlds):
-        names = sorted({world.bound.outcome.value for world in worlds if world.bound.is_vacuous})
+        outcomes = sorted({world.bound.outcome.value for world in worlds if world.bound.is_vacuous})
         said.append(
-            f"The bound says nothing in {len(worlds) - len(bounded)} of {len(worlds)} worlds: {'; '.join(names)}."
+            f"The bound says nothing in {len(worlds) - len(bounded)} of {len(worlds)} worlds: {'; '.join(outcomes)}."
         )
-    positive = sum(found.value > 0 for world in worlds for found in world.floors)
+    said += [f"Left out, {out.law.name} inputs: {out.why}." for out in left_out]
+    fitted = sum(sum(world.fitted) for world in worlds)
+    if fitted:
+        said.append(
+            f"Training fits the forget rows to rounding in {fitted} of {2 * len(worlds)} histories: there ascent has "
+            f"nothing to raise, and no stopping step is given."
+        )
+    differ = sum(
+        world.stopping.best[0].step != world.stopping.best[1].step for world in worlds if not any(world.fitted)
+    )
+    floors = sum(world.positive_floors for world in worlds)
     said += [
-        f"Before any of this there is the floor, which holds at every t and for every local loss: it is positive for "
-        f"{positive} of {2 * len(worlds)} histories; as a share of the mean squared prediction, "
+        f"The floor holds at every t, 0 included, and for every local loss: it is positive for "
+        f"{floors} of {2 * len(worlds)} histories; as a share of the mean squared prediction, "
         + by_law(
             lambda law: " and ".join(
-                f"{parts['floor'].text(2)} ({name})" for name, parts in zip(ORDER_NAMES, histories[law], strict=True)
+                f"{parts['floor'].text(2)} ({name})" for name, parts in zip(names, histories[law], strict=True)
             )
         )
         + ".",
-        "The best step differs by path: "
+        "The best step of ascent is "
         + by_law(
             lambda law: " and ".join(
-                f"{parts['best_step'].text()} ({name})" for name, parts in zip(ORDER_NAMES, histories[law], strict=True)
+                f"{parts['best_step'].text()} ({name})" for name, parts in zip(names, histories[law], strict=True)
             )
         )
         + "; one step for both is "
         + by_law(lambda law: histories[law][0]["universal_step"].text())
-        + ".",
-        f"Conditions: squared loss, full-batch ascent with η = {learning_rate:g} on the same rows, two stages of 60 "
-        f"rows by proximal ridge with μ = {penalty:g}, forget rows in stage B; inputs scaled to E‖x‖² = 1.",
+        + f"; the two orders' own differ in {differ} of {sum(not any(world.fitted) for world in worlds)} worlds.",
+        f"Conditions: squared loss, full-batch ascent with η = {setting.learning_rate:g} on the same rows, "
+        f"{setting.stages} stages of {setting.stage_rows} rows by {_rule_text(setting)}, forget set "
+        f"{_forget_text(setting)}; inputs scaled to E‖x‖² = 1.",
     ]
     return tuple(said)
 
@@ -240,6 +334,7 @@ def _tables(
     histories: dict[str, list[Findings]],
     loose: dict[str, Findings],
     seeds: int,
+    orders: tuple[str, str],
 ) -> tuple[Table, ...]:
     names = [under.law.name for under in laws]
     what = f"median (range) over {seeds} worlds a law"
@@ -251,7 +346,7 @@ def _tables(
         ]
 
     reached = [
-        ((at, key), f"{ORDER_NAMES[at]}: {histories[names[0]][at][key].label}")
+        ((at, key), f"{orders[at]}: {histories[names[0]][at][key].label}")
         for at in range(2)
         for key in histories[names[0]][at]
         if not (at and key == "universal_step")
@@ -312,7 +407,7 @@ def _figure(laws: Sequence[UnderLaw], epsilon: float, seeds: int) -> Figure:
             pd.DataFrame(rows), series, title=under.law.name, x_title="steps of ascent t",
             y_title="d(t) / mean squared prediction", bands=(Band(value=4 * epsilon),), log=True,
         )  # fmt: skip
-        label = f"{under.law.name}: true gap and bound over {last} steps of ascent; the true gap is above the bound."
+        label = f"{under.law.name}: true gap and bound over {last} steps of ascent."
         panels.append(to_svg(chart, name=f"linear-{under.law.name.replace(' ', '-')}", label=label))
     columns = [
         Column(head="law", text=lambda row: row["law"]),

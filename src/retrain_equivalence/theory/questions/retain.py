@@ -76,8 +76,8 @@ def answer(
         seed: of the first.
         law: of the inputs: isotropic, power-law or half-shared.
         learning_rate: η.
-        dim: d of the generic worlds.
-        nested_dim: d of the nested worlds.
+        dim: d of the generic worlds; the spans do not nest above the number of retain rows.
+        nested_dim: d of the nested worlds; the spans nest up to the number of retain rows.
         forget_rows: k, the first rows of stage B, which has 60; the retain rows are all others of 120.
         penalty: μ of every stage.
 
@@ -137,40 +137,53 @@ def _examine(world: LinearWorld, learning_rate: float) -> _World:
 
 
 def _says(generic: Sequence[_World], nested: Sequence[_World], settings: dict[str, Any]) -> tuple[str, ...]:
-    n, found = len(generic), []
-    unseen = [w for w in generic if not w.term.is_nested]
-    seen = [w for w in nested if w.term.is_nested]
+    found = []
+    is_same = settings["dim"] == settings["nested_dim"]
+    # Equal dimensions draw equal worlds: each counts once.
+    groups = [(settings["dim"], generic)] if is_same else [(settings["dim"], generic), (settings["nested_dim"], nested)]
+    everything = [world for _, worlds in groups for world in worlds]
+    seen = [w for w in everything if w.term.is_nested]
+    unseen = [w for w in everything if not w.term.is_nested]
+    counts = ", ".join(f"{sum(w.term.is_nested for w in worlds)} of {len(worlds)} for d = {d}" for d, worlds in groups)
     described = (
         f"law {settings['law']}, k = {settings['forget_rows']}, {settings['retain_rows']} retain rows, "
         f"η = {settings['learning_rate']:g}, common retain batches, squared loss"
     )
-    found.append(
-        f"Only if the forget rows lie in the span of the retain rows: for d = {settings['dim']} no weight λ bounds the "
-        f"difference in {len(unseen)} of {n} worlds, for d = {settings['nested_dim']} there is a threshold in "
-        f"{len(seen)} of {len(nested)} ({described})."
-    )
+    if seen and unseen:
+        found.append(
+            f"Only if the forget rows lie in the span of the retain rows. They do in {len(seen)} of {len(everything)} "
+            f"worlds ({counts}), and there a threshold exists; in the other {len(unseen)} no weight λ bounds the "
+            f"difference ({described})."
+        )
+    elif unseen:
+        found.append(
+            f"Not in these worlds: in none of {len(everything)} do the forget rows lie in the span of the retain rows "
+            f"({counts}), and then no weight λ bounds the difference ({described})."
+        )
+    else:
+        found.append(
+            f"Its weight has a threshold in every world here: in all {len(everything)} the forget rows lie in the span "
+            f"of the retain rows ({counts}); no world shows what happens otherwise ({described})."
+        )
     if unseen:
         at_zero = Summary.of([float(w.tops[0]) for w in unseen])
         limit = Summary.of([w.term.limit_eigenvalue for w in unseen])
         found.append(
-            f"Without a threshold, the largest eigenvalue of M_U − λM_R falls from {at_zero.text()} at λ = 0 to a "
-            f"limit of {limit.text()} for λ → ∞, the largest of M_U on the kernel of X_R, and stays above it at all "
-            f"{len(WEIGHTS)} weights up to {WEIGHTS[-1]:g} in {sum(w.is_limit_kept for w in unseen)} of {len(unseen)} "
-            f"worlds: exponential growth of at least {Summary.of([w.term.limit_rate for w in unseen]).text()} nats per "
-            f"step remains, however large the retain weight."
+            f"Without a threshold, the largest eigenvalue of M_U − λM_R goes from {at_zero.text()} at λ = 0 to a "
+            f"limit of {limit.text()} for λ → ∞, the largest of M_U on the kernel of X_R, and is nowhere below it, up "
+            f"to rounding, at {len(WEIGHTS)} weights up to {WEIGHTS[-1]:g} in {sum(w.is_limit_kept for w in unseen)} "
+            f"of {len(unseen)} worlds: exponential growth of at least "
+            f"{Summary.of([w.term.limit_rate for w in unseen]).text()} nats per step remains, however large the retain "
+            f"weight."
         )
     if seen:
-        empty = [w for w in seen if w.term.window is Window.EMPTY]
+        n_empty = sum(w.term.window is Window.EMPTY for w in seen)
         found.append(
             f"Where the spans nest, the threshold is λ_lo = {_text(seen, lambda w: w.threshold)}, and the lower edge, "
             f"above which a retain mode overshoots, λ_hi = {_text(seen, lambda w: w.term.lower_edge)}: the window of "
-            f"weights that bound every mode is empty in {len(empty)} of {len(seen)} worlds."
+            f"weights that bound every mode is empty in {n_empty} of {len(seen)} worlds."
         )
-        found.append(
-            f"The step size opens it: the window is not empty iff η is at most "
-            f"{_text(seen, lambda w: _number(w.term.largest_learning_rate))}."
-        )
-    everything = [*generic, *nested]
+        found.append(_step_size_says(seen, n_empty))
     found.append(
         f"In explicit runs of {RUN_STEPS} steps at λ = {_text(everything, lambda w: w.weight_run)}, the measured local "
         f"slope differs from the predicted one of the mode mixture by at most "
@@ -181,6 +194,19 @@ def _says(generic: Sequence[_World], nested: Sequence[_World], settings: dict[st
         f"of the lower edge."
     )
     return tuple(found)
+
+
+def _step_size_says(nested: Sequence[_World], n_empty: int) -> str:
+    """Say which step sizes leave a window, from the worlds in which one can close."""
+    edges = [edge for w in nested if (edge := _number(w.term.largest_learning_rate)) is not None]
+    if not edges:
+        return "The window is open at every step size: λ_lo H_R = H_U in every world."
+    highest = Summary.of(edges).text()
+    never = len(nested) - len(edges)
+    rest = f"; in {never} of {len(nested)} worlds no step size closes it" if never else ""
+    if n_empty:
+        return f"A smaller step opens it: the window is not empty iff η is at most {highest}{rest}."
+    return f"At this step size every window is open; one closes only where η exceeds {highest}{rest}."
 
 
 def _estimate_share(world: _World) -> float:
@@ -256,6 +282,13 @@ def _weights_table(generic: Sequence[_World], nested: Sequence[_World], settings
     )
 
 
+def _kind(worlds: Sequence[_World]) -> str:
+    n_nested = sum(w.term.is_nested for w in worlds)
+    if n_nested in (0, len(worlds)):
+        return "spans nest" if n_nested else "spans do not nest"
+    return f"spans nest in {n_nested} of {len(worlds)} worlds"
+
+
 def _figure(generic: Sequence[_World], nested: Sequence[_World], settings: dict[str, Any]) -> Figure:
     import pandas as pd
 
@@ -282,7 +315,7 @@ def _figure(generic: Sequence[_World], nested: Sequence[_World], settings: dict[
                     row = {"series": series, "x": float(np.log10(weight))}
                     rows.append({**row, "y": one.median, "low": one.low, "high": one.high})
         chart = line_panel(
-            pd.DataFrame(rows), looks, title=f"d = {d}: {'spans nest' if name == 'nested' else 'generic'}",
+            pd.DataFrame(rows), looks, title=f"d = {d}: {_kind(worlds)}",
             x_title="log10 of the retain weight λ", y_title="eigenvalue of M_U − λM_R", y_domain=(LEAST_DRAWN, 0.6),
             bands=[Band(value=0.0, colour=MARGIN.light), Band(value=-2.0, colour=MARGIN.light)],
         )  # fmt: skip

@@ -18,13 +18,21 @@ VALUES: dict[Factor, tuple[float, ...]] = {
     Factor.TEST_ROWS: (10, 20, 40, 60, 120, 240),
     Factor.DIMENSION: (80, 120, 200, 400, 800),
 }
-"""What is varied, one factor at a time."""
+"""What is varied, one factor at a time; beside it the share k/d at fixed d/n."""
+SIZES = (4.0, 2.0, 1.0, 0.5, 0.4)
+"""d and n together, as multiples of their values elsewhere: with k fixed they vary k/d at fixed d/n."""
 LOGARITHMIC = frozenset({Factor.LEARNING_RATE, Factor.PENALTY})
 """Factors whose axis shows the logarithm."""
 
 
 def answer(
-    *, seeds: int = 20, seed: int = 0, law: str = "isotropic", learning_rate: float = 1.0, penalty: float = 0.1
+    *,
+    seeds: int = 20,
+    seed: int = 0,
+    law: str = "isotropic",
+    learning_rate: float = 1.0,
+    penalty: float = 0.1,
+    dim: int = 200,
 ) -> Answer:
     """Answer over worlds `seed` to `seed + seeds - 1`, the same seeds at every value.
 
@@ -34,27 +42,36 @@ def answer(
         law: of the inputs: isotropic, power-law or half-shared.
         learning_rate: η where it is not varied.
         penalty: μ where it is not varied.
+        dim: d where it is not varied.
 
     Raises:
-        InputError: for an unknown law, or a value that is not above 0.
+        InputError: for an unknown law, a value that is not above 0, or a dimension in which the forget rows are
+            dependent.
     """
     positive(seeds, "seeds")
-    setting = Setting(law=law_named(law), learning_rate=learning_rate, penalty=penalty)
-    found = {factor: along(factor, values, setting, seeds=seeds, seed=seed) for factor, values in VALUES.items()}
+    setting = Setting(law=law_named(law), learning_rate=learning_rate, penalty=penalty, dim=dim)
     limits = [small_step_constant(setting.constants(s), learning_rate) for s in range(seed, seed + seeds)]
-    limit = Summary.of([value for value in limits if value is not None])
+    kept = [value for value in limits if value is not None]
+    limit = Summary.of(kept) if kept else None
+    asked = {**VALUES, Factor.FORGET_SHARE: tuple(setting.forget_rows / (size * dim) for size in SIZES)}
+    values = {
+        factor: tuple(v for v in of if setting.with_value(factor, v).has_independent_rows)
+        for factor, of in asked.items()
+    }
+    left_out = {factor: [v for v in of if v not in values[factor]] for factor, of in asked.items()}
+    found = {factor: along(factor, of, setting, seeds=seeds, seed=seed) for factor, of in values.items() if of}
     return Answer(
         name="scaling",
         title="How t0 scales",
         question="How large is t0, and how does it depend on the step size, the penalty and the sizes?",
-        says=_says(found, limit, setting, seeds),
+        says=_says(found, left_out, limit, setting, seeds),
         settings={
             "seeds": seeds, "seed": seed, "law": setting.law.name, "learning_rate": learning_rate, "penalty": penalty,
             "dim": setting.dim, "forget_rows": setting.forget_rows, "test_rows": setting.test_rows,
-            "stage_rows": setting.stage_rows, "values": {factor.name.lower(): list(v) for factor, v in VALUES.items()},
+            "stage_rows": setting.stage_rows, "values": {factor.name.lower(): list(v) for factor, v in values.items()},
         },
         numbers={
-            "small_step_constant": limit.numbers(),
+            "small_step_constant": limit.numbers() if limit else "t0 is no number in any world",
             **{factor.name.lower(): [_numbers(part) for part in parts] for factor, parts in found.items()},
         },
         tables=(_table(found, seeds),),
@@ -62,22 +79,39 @@ def answer(
     )  # fmt: skip
 
 
-def _says(found: dict[Factor, tuple[Along, ...]], limit: Summary, setting: Setting, seeds: int) -> tuple[str, ...]:
+def _says(
+    found: dict[Factor, tuple[Along, ...]],
+    left_out: dict[Factor, list[float]],
+    limit: Summary | None,
+    setting: Setting,
+    seeds: int,
+) -> tuple[str, ...]:
     def course(factor: Factor) -> str:
-        return ", ".join(f"{part.value:g}: {part.t0.median:g}" for part in found[factor] if part.t0)
+        parts = [f"{part.value:.3g}: {part.t0.median:g}" for part in found.get(factor, ()) if part.t0]
+        return ", ".join(parts) or "no number at any value"
 
+    rates = f"t0 is {course(Factor.LEARNING_RATE)} at the step sizes named (medians over {seeds} worlds)"
     said = [
-        f"t0 grows like 1/η: η·t0 tends to {limit.text()} as η → 0, and t0 is {course(Factor.LEARNING_RATE)} at the "
-        f"step sizes named (medians over {seeds} worlds): a longer wait in steps, about the same in learning time.",
+        f"t0 grows like 1/η: η·t0 tends to {limit.text()} as η → 0, and {rates}: a longer wait in steps, about the "
+        f"same in learning time."
+        if limit and limit.low > 0
+        else f"Against the step size, {rates}.",
         f"Against the penalty μ, t0 is {course(Factor.PENALTY)}.",
         f"Against k forget rows of {setting.stage_rows} in the stage, t0 is {course(Factor.FORGET_ROWS)}.",
         f"Against m test rows, t0 is {course(Factor.TEST_ROWS)}.",
-        f"Against d with k = {setting.forget_rows}, t0 is {course(Factor.DIMENSION)}.",
+        f"Against d with k = {setting.forget_rows} and n = {setting.stage_rows}, so that k/d and d/n both change, t0 "
+        f"is {course(Factor.DIMENSION)}; against k/d at d/n = {setting.dim / setting.stage_rows:.3g} and "
+        f"k = {setting.forget_rows}, t0 is {course(Factor.FORGET_SHARE)}.",
     ]
+    missing = [
+        f"{factor.value} = {', '.join(f'{v:.3g}' for v in values)}" for factor, values in left_out.items() if values
+    ]
+    if missing:
+        said.append(f"Left out, since the stage cannot hold k independent rows there: {'; '.join(missing)}.")
     vacuous = [part for parts in found.values() for part in parts if part.n_vacuous]
     if vacuous:
-        where = ", ".join(f"{part.factor.value} = {part.value:g} ({part.n_vacuous} of {seeds})" for part in vacuous)
-        said.append(f"There is no bound (m < k, σ_U = 0) at {where}.")
+        where = ", ".join(f"{part.factor.value} = {part.value:.3g} ({part.n_vacuous} of {seeds})" for part in vacuous)
+        said.append(f"There is no bound (as for m < k, where σ_U = 0) at {where}.")
     said.append(
         f"Elsewhere {setting.law.name} inputs, η = {setting.learning_rate:g}, μ = {setting.penalty:g}, "
         f"d = {setting.dim}, k = {setting.forget_rows}, m = {setting.test_rows}; t0 stands for max(t0, 0)."
@@ -102,7 +136,7 @@ def _table(found: dict[Factor, tuple[Along, ...]], seeds: int) -> Table:
         f"t0 against one factor at a time; median (range) over {seeds} worlds",
         [
             Column(head="factor", text=lambda part: part.factor.value),
-            Column(head="value", text=lambda part: f"{part.value:g}", numeric=True),
+            Column(head="value", text=lambda part: f"{part.value:.4g}", numeric=True),
             Column(head="t0", text=lambda part: text(part.t0), numeric=True),
             Column(head="tight t0", text=lambda part: text(part.t0_tight), numeric=True),
             Column(head="proof's condition", text=lambda part: text(part.t0_modes), numeric=True),

@@ -9,6 +9,7 @@ import numpy as np
 from retrain_equivalence.figures.elements import Column, Figure, Table
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.arrays import Array
+from retrain_equivalence.theory.finding import Finding
 from retrain_equivalence.theory.logistic_ascent import count_steps, extra_steps, limit_gap
 from retrain_equivalence.theory.logistic_history import two_logistic_orders
 from retrain_equivalence.theory.npo_weights import loss_at_constant_gradient
@@ -32,6 +33,8 @@ SMALL = 1e-5
 """The gap whose growth is followed: small enough that the first order holds to five digits."""
 SMALLEST_FACTOR = 1e-2
 """Factors below it are compared no further: the gap then nears the tolerance of the integration."""
+RESOLVED = 1e-6
+"""Factors below it are a gap below the tolerance of the integration: no number is printed."""
 POINTS = 61
 LATE = 1e5
 """ηt at which NPO's gaps have nearly come to their limits."""
@@ -86,19 +89,17 @@ def answer(
     ]
     vectors = np.array([_vector_error(s, horizon=horizon) for s in numbers_of])
     references = _references(starts, times, beta)
-    counted = [r for r in recent if r["measured"] is not None]
-    extra = Summary.of([r["measured"] for r in counted])
-    closed = Summary.of([r["measured"] / r["closed"] for r in counted])
-    exponential = Summary.of([r["exponential_share"] for r in recent])
-    final = Summary.of([limit_gap(r["margin_last"], r["margin_first"]) / (r["margin_last"] - r["margin_first"])
-                        for r in recent])  # fmt: skip
+    extra = Finding.of("extra steps", [r["measured"] for r in recent])
+    closed = Finding.of("over the closed form", [r["over_closed"] for r in recent])
+    exponential = Finding.of("share of the exponentials", [r["exponential_share"] for r in recent])
+    final = Finding.of("limit of the gap", [r["limit_factor"] for r in recent])
     worst = max(f["error"] for f in follows)
     own, common = Summary.of(references["own"][:, -1]), Summary.of(references["common"][:, -1])
     late = _references(starts, np.array([0.0, LATE]), beta)
     own_late, common_late = Summary.of(late["own"][:, -1]), Summary.of(late["common"][:, -1])
     by_name = {f["method"]: f for f in follows}
     slope = Summary.of(_late_slope(starts, beta))
-    ga, sim = by_name["ga"], by_name["simnpo"]
+    ga, sim, wga = by_name["ga"], by_name["simnpo"], by_name["wga"]
     says = (
         f"A method multiplies a small gap along its own path by the ratio of its speeds: in {len(follows)} logistic "
         f"flows × {seeds} starts the measured gap kept to v(t)/v(0) within {worst:.1g} (relative, wherever the factor "
@@ -106,19 +107,17 @@ def answer(
         f"within {vectors[:, 0].max():.1g}.",
         f"Logistic ascent ({ga['first']} at margin 2.5) has a finite limit: its factor is {ga['end'].text()} at "
         f"ηt = {horizon:g}; between two orders of two stages the margin gap tends to {final.text()} times its start.",
-        f"Weighted ascent is {sim['first']} first and {sim['last']} later: SimNPO peaks at {sim['peak'].text()} and "
-        f"ends at {by_name['simnpo']['end'].text()}, WGA at {by_name['wga']['peak'].text()} and "
-        f"{by_name['wga']['end'].text()} (β = {beta:g}).",
+        f"Weighted ascent, followed from margin 2.5 to ηt = {horizon:g}: SimNPO is {sim['first']} first and "
+        f"{sim['last']} at the end, its factor at most {sim['peak'].text()} at {POINTS} times and "
+        f"{sim['end'].text()} at the last; WGA is {wga['first']} first and {wga['last']} at the end, with "
+        f"{wga['peak'].text()} and {wga['end'].text()} (β = {beta:g}).",
         f"Descent to a fixed answer is {by_name['idk']['first']} from the start: relabelling ends at "
-        f"{by_name['idk']['end'].text()}, the uniform answer at {by_name['uniform']['end'].text()}.",
+        f"{_factor(by_name['idk']['end'])}, the uniform answer at {_factor(by_name['uniform']['end'])}.",
         f"NPO depends on whose reference it uses: over ηt = {horizon:g} a gap in loss is multiplied by {own.text()} "
         f"with the history's own reference and by {common.text()} with a common one. In the long run the first "
         f"tends to the gap at the start ({own_late.text()} at ηt = {LATE:g}) and the second vanishes "
         f"({common_late.text()}, as t to the power {slope.text()}).",
-        f"Recency is the term e^m: an example needed {extra.text(4)} more steps of ascent to margin {END:g} if its "
-        f"stage was trained last than if first (η = {learning_rate:g}, n = {extra.n} of {seeds} worlds), "
-        f"{closed.text(4)} times the closed form [(m₁−m₂) + (e^m₁−e^m₂)]/η, of which the exponentials are "
-        f"{exponential.text()}.",
+        _recency_says(recent, learning_rate),
         f"What is not along the flow obeys no such law: of a random small difference in {VECTOR_DIM} dimensions a "
         f"share {Summary.of(vectors[:, 1]).text()} is transverse at ηt = {horizon:g}.",
     )
@@ -140,13 +139,57 @@ def answer(
             "transverse_share": Summary.of(vectors[:, 1]).numbers(),
             "npo_own_reference": own.numbers(), "npo_common_reference": common.numbers(),
             "npo_own_reference_late": own_late.numbers(), "npo_common_reference_late": common_late.numbers(),
-            "npo_common_slope": slope.numbers(), "extra_steps": extra.numbers(),
-            "extra_steps_over_closed_form": closed.numbers(), "exponential_share": exponential.numbers(),
-            "limit_gap_factor": final.numbers(),
+            "npo_common_slope": slope.numbers(), "extra_steps": _finding_numbers(extra),
+            "worlds_with_more_steps_if_trained_last": sum(value > 0 for value in extra.values),
+            "worlds_with_the_sign_of_the_closed_form": sum(r["has_sign"] for r in recent),
+            "extra_steps_over_closed_form": _finding_numbers(closed),
+            "exponential_share": _finding_numbers(exponential), "limit_gap_factor": _finding_numbers(final),
         },
         tables=(_flow_table(follows, horizon, seeds), _recency_table(recent)),
         draw=lambda: (_figure(curves, references, times, seeds, beta),),
     )  # fmt: skip
+
+
+def _finding_numbers(found: Finding) -> dict[str, Any] | str:
+    return found.summary.numbers() if found.summary else "undefined in every world"
+
+
+def _factor(found: Summary) -> str:
+    """Return median and range; what the integration does not resolve is named."""
+    if found.high < RESOLVED:
+        return f"below {RESOLVED:g}"
+    median, low, high = (
+        f"{value:.3g}" if value >= RESOLVED else f"below {RESOLVED:g}"
+        for value in (found.median, found.low, found.high)
+    )
+    return f"{median} ({low} to {high})"
+
+
+def _recency_says(recent: list[dict[str, Any]], learning_rate: float) -> str:
+    """Say whether the example of the last stage took longer, from the counts of worlds."""
+    counted = [r for r in recent if r["measured"] is not None]
+    n, left_out = len(counted), len(recent) - len(counted)
+    if not n:
+        return (
+            f"Recency was not measured: in none of {len(recent)} worlds do both orders count steps to margin {END:g}."
+        )
+    longer = sum(r["measured"] > 0 for r in counted)
+    if longer == n:
+        lead = "What was trained last took longer to forget in every world counted"
+    elif 2 * longer > n:
+        lead = "What was trained last took longer to forget in most worlds, not in all"
+    else:
+        lead = "What was trained last took longer to forget in at most half of the worlds"
+    ratio = Finding.of("", [r["over_closed"] for r in counted])
+    share = Finding.of("", [r["exponential_share"] for r in counted])
+    rest = f"; {left_out} left out, where a margin starts or stays beyond the count" if left_out else ""
+    return (
+        f"{lead}: an example needed {Summary.of([r['measured'] for r in counted]).text(4)} more steps of ascent to "
+        f"margin {END:g} if its stage was trained last than if first, more than 0 in {longer} of {n} worlds "
+        f"(η = {learning_rate:g}{rest}). The sign is that of the closed form [(m₁−m₂) + (e^m₁−e^m₂)]/η in "
+        f"{sum(r['has_sign'] for r in counted)} of {n}, the ratio to it {ratio.text(4)}; the exponentials are "
+        f"{share.text()} of the closed form."
+    )
 
 
 def _flows(beta: float) -> tuple[MarginFlow, ...]:
@@ -211,12 +254,18 @@ def _recency(
     margins = (float(examples[0] @ last), float(examples[0] @ first))
     counts = [count_steps(m, END, step=learning_rate) for m in margins]
     gap = margins[0] - margins[1]
+    closed = extra_steps(margins[0], margins[1], learning_rate=learning_rate)
+    # A margin that starts at or below the end takes no step, and the closed form does not hold.
+    is_counted = min(margins) > END
+    measured = counts[0] - counts[1] if is_counted and counts[0] is not None and counts[1] is not None else None
     return {
         "seed": seed, "margin_last": margins[0], "margin_first": margins[1], "steps_last": counts[0],
         "steps_first": counts[1],
-        "measured": None if counts[0] is None or counts[1] is None else counts[0] - counts[1],
-        "closed": extra_steps(margins[0], margins[1], learning_rate=learning_rate),
-        "exponential_share": 1 - gap / limit_gap(margins[0], margins[1]),
+        "measured": measured, "closed": closed,
+        "over_closed": None if measured is None or not closed else measured / closed,
+        "has_sign": measured is not None and bool(np.sign(measured) == np.sign(closed)),
+        "limit_factor": limit_gap(margins[0], margins[1]) / gap if gap else None,
+        "exponential_share": 1 - gap / limit_gap(margins[0], margins[1]) if gap else None,
     }  # fmt: skip
 
 
@@ -246,7 +295,7 @@ def _flow_table(follows: list[dict[str, Any]], horizon: float, seeds: int) -> Ta
         Column(head="method", text=lambda r: str(r["method"])),
         Column(head="margin speed", text=lambda r: str(r["formula"])),
         Column(head="largest factor", text=lambda r: r["peak"].text(), numeric=True),
-        Column(head="factor at the end", text=lambda r: r["end"].text(), numeric=True),
+        Column(head="factor at the end", text=lambda r: _factor(r["end"]), numeric=True),
         Column(head="at margin 2.5", text=lambda r: str(r["first"])),
         Column(head="at the end", text=lambda r: str(r["last"])),
         Column(head="largest error of the law", text=lambda r: f"{r['error']:.1g}", numeric=True),
@@ -261,12 +310,16 @@ def _recency_table(recent: list[dict[str, Any]]) -> Table:
         Column(head="seed", text=lambda r: f"{r['seed']:g}", numeric=True),
         Column(head="margin, trained last", text=lambda r: f"{r['margin_last']:.3f}", numeric=True),
         Column(head="margin, trained first", text=lambda r: f"{r['margin_first']:.3f}", numeric=True),
-        Column(head="steps, last", text=lambda r: f"{r['steps_last']:g}", numeric=True),
-        Column(head="steps, first", text=lambda r: f"{r['steps_first']:g}", numeric=True),
+        Column(head="steps, last", text=lambda r: _count(r["steps_last"]), numeric=True),
+        Column(head="steps, first", text=lambda r: _count(r["steps_first"]), numeric=True),
         Column(head="difference by closed form", text=lambda r: f"{r['closed']:.1f}", numeric=True),
     )
     caption = f"Steps of ascent until one example's margin is {END:g}, by the order of its stage"
     return Table.of(caption, columns, recent, folded=True)
+
+
+def _count(steps: int | None) -> str:
+    return "more than counted" if steps is None else f"{steps}"
 
 
 def _figure(

@@ -158,21 +158,27 @@ def _says(
     n = len(worlds)
     corollaries = [world.corollary for world in worlds if world.corollary is not None]
     said = [
-        f"Before t0 = {steps['t0'].text()} the theorem is silent, but the true gap is not: it forces a violation of "
-        f"ε-RE from step {steps['first_common'].text()} on with one common oracle and from {steps['first_own'].text()} "
-        f"with each order's own (median and range over {n} worlds, ε = {epsilon:g} of the mean squared prediction)."
+        f"The true gap forces a violation of ε-RE first at step {steps['first_common'].text()} with one common oracle "
+        f"and first at step {steps['first_own'].text()} with each order's own (median and range over {n} worlds, "
+        f"ε = {epsilon:g} of the mean squared prediction)."
     ]
     if corollaries:
-        binding = sum(c.is_t0_binding for c in corollaries)
-        said.append(
-            f"Corollary 1's tolerance term alone would allow step {steps['tolerance_term'].text()}; in {binding} of "
-            f"{len(corollaries)} worlds it lies at or below t0, so that t* = max(t0, 1)."
-        )
+        common = sum(world.is_before_corollary(world.first_common()) for world in worlds)
+        own = sum(world.is_before_corollary(world.first_own()) for world in worlds)
+        binding, among = sum(c.is_t0_binding for c in corollaries), len(corollaries)
+        said += [
+            f"Corollary 1 says so at t* = {steps['t_star'].text()}, with t0 = {steps['t0'].text()}: after the first of "
+            f"these steps in {common} of {among} worlds, after the second in {own}.",
+            f"Its tolerance term alone would allow step {steps['tolerance_term'].text()}; "
+            + _binding_text(binding, among),
+        ]
     floors = [found.value / world.signal for world in worlds for found in world.floors]
+    positive_floors = sum(world.positive_floors for world in worlds)
     above = sum(share > epsilon for share in floors)
     said.append(
-        f"At every t, 0 included, the floor holds: it is positive for {sum(share > 0 for share in floors)} of {2 * n} "
-        f"histories and above ε for {above}, which no local method can then bring to ε-RE with their own oracle."
+        f"At every t, 0 included, the floor holds: it is positive for {positive_floors} of {2 * n} "
+        f"histories and above ε for {above}"
+        + (", which no local method can then bring to ε-RE with their own oracle." if above else ".")
     )
     said.append(
         f"The best step of ascent is {stops['best_step_0'].text()} for A then B and {stops['best_step_1'].text()} for "
@@ -201,6 +207,13 @@ def _says(
         f"μ = {penalty:g}; {certified} of {2 * n} best steps are certified as best over all t."
     )
     return tuple(said)
+
+
+def _binding_text(binding: int, among: int) -> str:
+    if not binding:
+        return f"in none of {among} worlds it lies at or below max(t0, 1): the tolerance decides t*."
+    rest = "" if binding == among else f", and above it in {among - binding}, where the tolerance decides t*"
+    return f"in {binding} of {among} worlds it lies at or below max(t0, 1), so that t* = max(t0, 1){rest}."
 
 
 def _tables(by_tolerance: Sequence[tuple[float, Findings]], stops: Findings, seeds: int) -> tuple[Table, ...]:
@@ -314,7 +327,7 @@ def _tolerance_figure(by_tolerance: Sequence[tuple[float, Findings]], seeds: int
     label = "First step at which a violation is forced, by the true gap and by the theorem, against the tolerance."
     return Figure(
         name="theory-stopping-tolerance",
-        title="How long before t0 the paths are too far apart",
+        title="When the paths are too far apart, and when the theorem says so",
         panels=(to_svg(chart, name="stopping-tolerance", label=label),),
         legend=of_series(series),
         caption=(
