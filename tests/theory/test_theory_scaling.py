@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.inputs import LAWS
-from retrain_equivalence.theory.scaling import Factor, Setting, along, small_step_constant
+from retrain_equivalence.theory.scaling import (
+    Factor,
+    ForgetSet,
+    Setting,
+    Training,
+    along,
+    small_step_constant,
+    stable_step,
+)
 from retrain_equivalence.theory.theorem import BoundOutcome
 
 SMALL = Setting(dim=40, stage_rows=12, forget_rows=4, test_rows=14)
@@ -62,6 +72,37 @@ def test_each_factor_changes_what_it_names() -> None:
         assert getattr(SMALL.with_value(factor, value), field) == value
     world_shape = SMALL.with_value(Factor.FORGET_ROWS, 5).shape()
     assert (world_shape.forget, world_shape.dim, world_shape.stage_rows) == ((0, 5), 40, (12, 12))
+
+
+def test_share_is_varied_at_fixed_d_over_n() -> None:
+    for share in (0.05, 0.1, 0.2):
+        found = Setting().with_value(Factor.FORGET_SHARE, share)
+        assert found.forget_rows == 20 and found.forget_rows / found.dim == share
+        assert found.dim / found.stage_rows == pytest.approx(200 / 60, rel=1e-12)
+    with pytest.raises(InputError, match="E-DATA-108"):
+        Setting().with_value(Factor.FORGET_SHARE, 0)
+
+
+def test_forget_sets_are_what_they_are_called() -> None:
+    def rows(forget: ForgetSet, stages: int) -> tuple[int, ...]:
+        return replace(SMALL, forget=forget, stages=stages).shape().forget
+
+    assert rows(ForgetSet.PART, 3) == (0, 0, 4)
+    assert rows(ForgetSet.WHOLE, 2) == (0, 12)
+    assert rows(ForgetSet.SEVERAL, 3) == (1, 1, 2)
+
+
+def test_gradient_rule_takes_one_stable_step_size_and_tends_to_convergence() -> None:
+    setting = replace(SMALL, training=Training.GRADIENT, train_steps=200_000)
+    world = setting.world(3)
+    largest = 0.0
+    for stage, forgotten in zip(world.stages, world.forget_rows, strict=True):
+        for inputs in (stage.inputs, stage.inputs[len(forgotten) :]):
+            largest = max(largest, float(np.linalg.eigvalsh(2 / len(inputs) * inputs.T @ inputs)[-1]))
+    assert stable_step(world) == pytest.approx(1 / largest, rel=1e-9)
+    converged = replace(SMALL, training=Training.CONVERGED).world(3)
+    assert world.trained((1, 0)) == pytest.approx(converged.trained((1, 0)), abs=1e-6)
+    assert world.own_oracle((0, 1)) == pytest.approx(converged.own_oracle((0, 1)), abs=1e-6)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.5])

@@ -16,7 +16,8 @@ from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.inputs import LAWS
 from retrain_equivalence.theory.questions import linear, scaling, stopping
-from retrain_equivalence.theory.scaling import Setting
+from retrain_equivalence.theory.scaling import Factor, Setting, Training
+from retrain_equivalence.theory.stopping import FirstStep, ScanOutcome
 from retrain_equivalence.theory.two_orders import TwoOrders
 from retrain_equivalence.theory.world import draw_world
 
@@ -62,14 +63,15 @@ def test_linear_numbers_equal_the_worlds(defaults: dict[str, Answer]) -> None:
             for s in range(20)
         ]
         found = answer.numbers[law.name]
-        for key, values in {
+        expected: dict[str, list[Any]] = {
             "t0": [w.bound.start for w in worlds],
             "t_star": [w.corollary.step for w in worlds if w.corollary],
             "first_common": [w.first_common().step for w in worlds],
             "first_own": [w.first_own().step for w in worlds],
-        }.items():
+        }
+        for key, values in expected.items():
             assert found["steps"][key]["values"] == values
-            assert found["steps"][key]["summary"]["median"] == np.median(values)  # type: ignore[arg-type]
+            assert found["steps"][key]["summary"]["median"] == np.median(values)
         for at, name in enumerate(("A then B", "B then A")):
             assert found["histories"][name]["best_step"]["values"] == [w.stopping.best[at].step for w in worlds]
             assert found["histories"][name]["floor"]["values"] == [w.floors[at].value / w.signal for w in worlds]
@@ -111,7 +113,8 @@ def test_linear_says_its_numbers(defaults: dict[str, Answer]) -> None:
             assert (
                 f"{law.name} {summary['median']:.3g} ({summary['min']:.3g} to {summary['max']:.3g})" in answer.says[at]
             )
-    assert "t* = max(t0, 1) in 60 of 60 worlds" in answer.says[2]
+    assert "t* = max(t0, 1) in 60 of 60 worlds." in answer.says[2]
+    assert "in 60 of 60 worlds, after the second in 60." in answer.says[2]
     assert "held in 60 of 60 worlds" in answer.says[3]
     assert "positive for 120 of 120 histories" in answer.says[4]
 
@@ -206,7 +209,7 @@ def test_figures_draw_with_a_table_behind(ask: Callable[..., Answer], counts: tu
 def test_scaling_figure_draws(defaults: dict[str, Answer]) -> None:
     (figure,) = defaults["scaling"].draw()
     # One panel more than factors: the share k/d at fixed d/n moves two sizes at once.
-    assert len(figure.panels) == len(scaling.VALUES) + 1
+    assert len(figure.panels) == len(Factor)
 
 
 def test_scaling_documented_numbers(defaults: dict[str, Answer]) -> None:
@@ -221,6 +224,113 @@ def test_scaling_documented_numbers(defaults: dict[str, Answer]) -> None:
     assert [t0("forget_rows", k) for k in (2, 20, 60)] == [6, 31, 157.5]
     assert [t0("test_rows", m) for m in (20, 60, 240)] == [63.5, 31, 21]
     assert [t0("penalty", mu) for mu in (0.001, 10)] == [31.5, 28.5]
+    assert [t0("dimension", d) for d in (80, 800)] == [24.5, 39]
+    assert [t0("forget_share", share) for share in (0.025, 0.1, 0.25)] == [44, 31, 21.5]
+
+
+def test_sentences_at_a_wide_tolerance_count_worlds() -> None:
+    # First crossings come after t0 here, so only a comparison with t* is true.
+    answer = linear.answer(epsilon=50, seeds=3)
+    steps = answer.numbers["isotropic"]["steps"]
+    assert steps["first_common"]["summary"]["median"] > steps["t0"]["summary"]["median"]
+    assert "in 9 of 9 worlds, after the second in 9." in answer.says[2]
+    assert "t* = max(t0, 1) in 0 of 9 worlds; in the others the tolerance decides." in answer.says[2]
+    said = stopping.answer(epsilon=100, seeds=3).says
+    assert "in none of 3 worlds it lies at or below max(t0, 1): the tolerance decides t*." in said[2]
+    half = stopping.answer(epsilon=0.5).says
+    assert "in 7 of 20 worlds" in half[2] and "and above it in 13, where the tolerance decides t*" in half[2]
+
+
+def test_own_oracles_can_part_after_corollary_and_are_counted() -> None:
+    # Corollary 1 is about a common reference: no theorem puts the own-oracle step before t*.
+    world = TwoOrders(world=draw_world(Setting().shape(), 0), learning_rate=1.0, tolerance_share=0.05)
+    assert world.corollary is not None
+    at = world.corollary.step
+    steps = (FirstStep(step=s, outcome=ScanOutcome.FOUND) for s in (at - 1, at, at + 1))
+    assert [world.is_before_corollary(step) for step in steps] == [True, False, False]
+    assert not world.is_before_corollary(FirstStep(step=None, outcome=ScanOutcome.NOT_WITHIN))
+
+
+def test_a_law_with_dependent_forget_rows_is_left_out_by_name() -> None:
+    answer = linear.answer(seeds=2, dim=25)
+    why = "forget rows are dependent: a stage sees 18 coordinates, k = 20"
+    assert f"Left out, half shared inputs: {why}." in answer.says
+    assert answer.numbers["half shared"] == {"outcomes": {why: 2}}
+    assert answer.settings["laws"] == ["isotropic", "power law"]
+    (figure,) = answer.draw()
+    assert len(figure.panels) == 2
+    with pytest.raises(InputError, match="E-DATA-107"):
+        linear.answer(seeds=2, dim=10)
+
+
+@pytest.mark.parametrize("rule", ["ridge", "gradient", "converged"])
+@pytest.mark.parametrize("forget", ["part", "whole", "several"])
+@pytest.mark.parametrize(("stages", "stage_rows"), [(2, 24), (3, 30)])
+def test_linear_answers_for_every_rule_forget_set_and_shape(
+    rule: str, forget: str, stages: int, stage_rows: int
+) -> None:
+    answer = linear.answer(
+        seeds=2, dim=48, forget_rows=6, test_rows=60, rule=rule, forget=forget, stages=stages, stage_rows=stage_rows
+    )
+    json.dumps([dict(answer.numbers), dict(answer.settings)], allow_nan=False)
+    assert all("nan" not in text.split() for text in answer.says)
+    for law in answer.settings["laws"]:
+        held = answer.numbers[law]["looseness"]["least"]["values"]
+        assert min(held, default=0) >= -1e-9
+    assert len(answer.draw()) == 1
+
+
+@pytest.mark.parametrize("rule", ["ridge", "gradient", "converged"])
+def test_linear_answers_for_over_determined_stages_unless_all_their_rows_are_to_go(rule: str) -> None:
+    answer = linear.answer(seeds=2, dim=48, forget_rows=6, stage_rows=100, rule=rule, forget="several")
+    for law in LAWS:
+        assert min(answer.numbers[law.name]["looseness"]["least"]["values"]) >= -1e-9
+    with pytest.raises(InputError, match="E-DATA-107"):
+        linear.answer(seeds=1, dim=48, stage_rows=100, rule=rule, forget="whole")
+
+
+def test_linear_gives_no_stopping_step_where_training_fits_the_forget_rows() -> None:
+    answer = linear.answer(seeds=2, rule="converged")
+    histories = answer.numbers["isotropic"]["histories"]
+    assert histories["A then B"]["best_step"]["n_without"] == 2
+    assert histories["B then A"]["best_step"]["n_without"] == 0
+    assert any("fits the forget rows to rounding in 6 of 12 histories" in text for text in answer.says)
+
+
+def test_linear_floor_that_is_rounding_is_not_positive() -> None:
+    # A is over-determined and trained to convergence, so B then A and its oracle end at the same solution.
+    answer = linear.answer(seeds=2, dim=20, forget_rows=5, stage_rows=60, rule="converged")
+    assert any("floor holds" in text and "positive for" in text and "of 12 histories" in text for text in answer.says)
+    world = TwoOrders(
+        world=Setting(dim=20, forget_rows=5, training=Training.CONVERGED).world(0), learning_rate=1.0,
+        tolerance_share=0.05,
+    )  # fmt: skip
+    assert world.positive_floors == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"rule": "adam"}, "E-DATA-103.*ridge, gradient, converged"),
+        ({"forget": "none"}, "E-DATA-103.*part, whole, several"),
+        ({"stages": 1}, "E-DATA-108"),
+        ({"forget": "several", "forget_rows": 2, "stages": 3}, "E-DATA-108"),
+        ({"stage_rows": 0}, "E-DATA-102"),
+        ({"rule": "gradient", "train_steps": 0}, "E-DATA-102"),
+    ],
+)
+def test_linear_refuses_what_is_no_option(asked: dict[str, Any], code: str) -> None:
+    with pytest.raises(InputError, match=code):
+        linear.answer(seeds=1, **asked)
+
+
+@pytest.mark.parametrize("dim", [20, 40])
+def test_scaling_leaves_out_what_no_stage_can_hold(dim: int) -> None:
+    answer = scaling.answer(seeds=2, dim=dim)
+    json.dumps([dict(answer.numbers), dict(answer.settings)], allow_nan=False)
+    assert any(text.startswith("Left out") and "k = " in text for text in answer.says)
+    assert answer.settings["dim"] == dim
+    answer.draw()
 
 
 @pytest.mark.parametrize("ask", [linear.answer, stopping.answer, scaling.answer])

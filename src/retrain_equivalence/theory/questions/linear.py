@@ -299,6 +299,7 @@ def _says(
             f"Training fits the forget rows to rounding in {fitted} of {2 * len(worlds)} histories: there ascent has "
             f"nothing to raise, and no stopping step is given."
         )
+    stopped = sum(not any(world.fitted) for world in worlds)
     differ = sum(
         world.stopping.best[0].step != world.stopping.best[1].step for world in worlds if not any(world.fitted)
     )
@@ -320,7 +321,7 @@ def _says(
         )
         + "; one step for both is "
         + by_law(lambda law: histories[law][0]["universal_step"].text())
-        + f"; the two orders' own differ in {differ} of {sum(not any(world.fitted) for world in worlds)} worlds.",
+        + (f"; the two orders' own differ in {differ} of {stopped} worlds." if stopped else "."),
         f"Conditions: squared loss, full-batch ascent with η = {setting.learning_rate:g} on the same rows, "
         f"{setting.stages} stages of {setting.stage_rows} rows by {_rule_text(setting)}, forget set "
         f"{_forget_text(setting)}; inputs scaled to E‖x‖² = 1.",
