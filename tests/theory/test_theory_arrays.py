@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from retrain_equivalence.core.errors import InputError
-from retrain_equivalence.theory.arrays import matrix, positive, vector
+from retrain_equivalence.theory.arrays import matrix, positive, vector, whole_steps
 
 
 def test_good_values_become_float64() -> None:
@@ -38,3 +38,16 @@ def test_the_first_value_that_is_not_finite_is_named() -> None:
 def test_step_sizes_are_finite_and_above_zero(value: float) -> None:
     with pytest.raises(InputError, match=r"E-DATA-102.*learning_rate"):
         positive(value, "learning_rate")
+
+
+def test_columns_must_be_those_of_the_forget_inputs() -> None:
+    assert matrix([[1.0, 2.0]], "deltas", columns=2).shape == (1, 2)
+    with pytest.raises(InputError, match=r"E-DATA-100.*deltas.*2 dimensions, expected 3"):
+        matrix([[1.0, 2.0]], "deltas", columns=3)
+
+
+@pytest.mark.parametrize("steps", [[], [-1], [0.5], [[1, 2]], [True]])
+def test_steps_are_whole_numbers_from_zero_on(steps: list[object]) -> None:
+    assert whole_steps([0, 3]).tolist() == [0, 3]
+    with pytest.raises(InputError, match="E-DATA-112"):
+        whole_steps(steps)  # type: ignore[arg-type]

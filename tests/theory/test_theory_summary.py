@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from retrain_equivalence.core.errors import InputError
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points, half_width
 
 
 def test_by_hand() -> None:
@@ -47,3 +47,19 @@ def test_undefined_values_are_refused() -> None:
 
 def test_the_interval_of_one_seed_is_a_word() -> None:
     assert Summary.of([2.5]).interval() == "2.5 [undefined: one seed]"
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.99])
+def test_half_width_is_scipys_t_interval_in_every_column(level: float) -> None:
+    values = np.random.default_rng(1).normal(size=(7, 3)) * [1, 10, 100]
+    low, high = stats.t.interval(level, 6, loc=values.mean(axis=0), scale=stats.sem(values, axis=0))
+    np.testing.assert_allclose(half_width(values, level), (high - low) / 2, rtol=1e-12)
+    assert np.isinf(half_width(values[:1])).all()
+
+
+def test_points_of_a_line_are_those_of_each_columns_summary() -> None:
+    values = np.random.default_rng(2).normal(size=(9, 4))
+    points = band_points("a", range(4), values)
+    assert points == [{"series": "a", "x": x, **Summary.of(values[:, x]).band()} for x in range(4)]
+    with pytest.raises(ValueError, match="zip"):
+        band_points("a", range(3), values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,12 +14,13 @@ Array: TypeAlias = npt.NDArray[np.float64]
 """Float64 values; shapes stand in the docstrings: n rows, d dimensions, k forget rows, m test rows, H histories."""
 
 
-def matrix(values: npt.ArrayLike, name: str) -> Array:
+def matrix(values: npt.ArrayLike, name: str, *, columns: int | None = None) -> Array:
     """Return `values` as a finite float64 matrix with at least one row.
 
     Args:
         values: anything array-like, shape [n, d].
         name: what it is called in an error.
+        columns: the dimension d of the forget inputs, where it must be theirs; None takes any but zero.
 
     Raises:
         InputError: E-DATA-100 for another shape or no rows, E-DATA-101 for values that are not finite.
@@ -29,7 +31,13 @@ def matrix(values: npt.ArrayLike, name: str) -> Array:
             "E-DATA-100", name, f"expected rows × dimensions with at least one of each, found shape {found.shape}",
             "give a two-dimensional array",
         )  # fmt: skip
-    return _finite(found, name)
+    _finite(found, name)
+    if columns is not None and found.shape[1] != columns:
+        raise InputError.of(
+            "E-DATA-100", name, f"{found.shape[1]} dimensions, expected {columns}",
+            "use the dimension of the forget inputs",
+        )  # fmt: skip
+    return found
 
 
 def vector(values: npt.ArrayLike, name: str, size: int | None = None) -> Array:
@@ -62,6 +70,20 @@ def positive(value: float, name: str) -> float:
     if not (np.isfinite(value) and value > 0):
         raise InputError.of("E-DATA-102", name, f"expected a finite number above 0, found {value}", f"raise {name}")
     return float(value)
+
+
+def whole_steps(steps: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return the steps to report as integers, shape [T].
+
+    Raises:
+        InputError: E-DATA-112 if there is none, or one is below 0 or no whole number.
+    """
+    found = np.asarray(steps)
+    if found.ndim != 1 or not found.size or found.dtype.kind not in "iu" or (found < 0).any():
+        raise InputError.of(
+            "E-DATA-112", "steps", "expected at least one whole number, none below 0", "name the steps to report"
+        )
+    return found.astype(np.int64)
 
 
 def _finite(found: Array, name: str) -> Array:

@@ -17,6 +17,7 @@ from scipy import linalg, special
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.arrays import Array, matrix, positive, vector
 from retrain_equivalence.theory.removal_rows import split_rows
+from retrain_equivalence.theory.row_loss import RowLoss
 
 PAPER_LIPSCHITZ = 0.25
 """γ as Guo et al. give it for the logistic loss."""
@@ -60,7 +61,7 @@ class LogisticObjective:
 
     def gradient(self, weights: Array) -> Array:
         """Return ∇L(w), shape [d]."""
-        slopes: Array = -self.labels * special.expit(-self.labels * (self.inputs @ weights))
+        slopes = RowLoss.LOGISTIC.slopes(self.inputs @ weights, self.labels)
         found: Array = slopes @ self.inputs + self.n_rows * self.penalty * weights
         return found if self.noise is None else found + self.noise
 
@@ -73,7 +74,7 @@ class LogisticObjective:
 
     def value(self, weights: Array) -> float:
         """Return L(w)."""
-        losses = np.logaddexp(0, -self.labels * (self.inputs @ weights)).sum()
+        losses = RowLoss.LOGISTIC.values(self.inputs @ weights, self.labels).sum()
         tilt = 0.0 if self.noise is None else float(self.noise @ weights)
         return float(losses + self.n_rows * self.penalty / 2 * (weights @ weights) + tilt)
 
@@ -165,7 +166,7 @@ def logistic_removal(
     gamma = positive(lipschitz, "lipschitz")
     _, gone = split_rows(rows, objective.n_rows)
     inputs, labels = objective.inputs[gone], objective.labels[gone]
-    slopes: Array = -labels * special.expit(-labels * (inputs @ w))
+    slopes = RowLoss.LOGISTIC.slopes(inputs @ w, labels)
     delta: Array = slopes @ inputs + len(gone) * objective.penalty * w
     retained = objective.without(rows)
     step: Array = linalg.solve(retained.hessian(w), delta, assume_a="pos")

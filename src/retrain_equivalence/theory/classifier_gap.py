@@ -20,7 +20,7 @@ import numpy as np
 
 from retrain_equivalence.theory.arrays import Array
 from retrain_equivalence.theory.classifier_unlearning import LogitMethod, first_variation, unlearn
-from retrain_equivalence.theory.classifiers import Classifier, probabilities
+from retrain_equivalence.theory.classifiers import Classifier, centred, probabilities
 from retrain_equivalence.theory.digits import Labels
 
 TWIN = 1 / 16
@@ -88,7 +88,7 @@ def classifier_gap(
     others = dict(zip(PAIRS, (1, 2, 3), strict=True))
     measured = {"parameters": {pair: _length(path[:, i] - path[:, 0]) for pair, i in others.items()}}
     for space, z in logits.items():
-        measured[space] = {pair: _root_mean(_centred(z[:, i] - z[:, 0])) for pair, i in others.items()}
+        measured[space] = {pair: _root_mean(centred(z[:, i] - z[:, 0])) for pair, i in others.items()}
     roots = np.sqrt(probabilities(logits["test logits"]))
     measured["test √p"] = {pair: _root_mean(roots[:, i] - roots[:, 0]) for pair, i in others.items()}
     if model.is_linear:
@@ -139,18 +139,12 @@ def _predicted(
         found.setdefault("parameters", {})[name] = _length(deltas)
         for space, rows in (("test logits", test), ("forget logits", forget)):
             changed = model.push(states, rows.inputs, deltas)
-            found.setdefault(space, {})[name] = _root_mean(_centred(changed))
+            found.setdefault(space, {})[name] = _root_mean(centred(changed))
     return found
 
 
 def _length(deltas: Array) -> Array:
     found: Array = np.linalg.norm(deltas, axis=-1)
-    return found
-
-
-def _centred(logits: Array) -> Array:
-    # Adding a constant to all logits of a row changes no prediction.
-    found: Array = logits - logits.mean(axis=-1, keepdims=True)
     return found
 
 

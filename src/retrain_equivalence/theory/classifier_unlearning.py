@@ -20,7 +20,7 @@ from scipy.special import expit
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.theory.arrays import Array, positive
 from retrain_equivalence.theory.classifier_training import one_hot
-from retrain_equivalence.theory.classifiers import Classifier, log_probabilities, probabilities
+from retrain_equivalence.theory.classifiers import Classifier, centred, log_probabilities, probabilities
 from retrain_equivalence.theory.digits import Labels
 
 
@@ -183,11 +183,11 @@ class RegressionToOwn:
 
     def pulls(self, logits: Array, start: Array, labels: Labels) -> Array:
         """Return C(z₀ − κ y − z)."""
-        return _centred(start - self.lowered * one_hot(labels, start.shape[-1]) - logits)
+        return centred(start - self.lowered * one_hot(labels, start.shape[-1]) - logits)
 
     def varies(self, logits: Array, start: Array, labels: Labels, change: Array, start_change: Array) -> Array:
         """Return C(dz₀ − dz)."""
-        return _centred(start_change - change)
+        return centred(start_change - change)
 
 
 METHODS: tuple[LogitMethod, ...] = (Ascent(), NpoLike(), DescentToUniform(), DescentToOwn(), RegressionToOwn())
@@ -306,11 +306,6 @@ def _losses(logits: Array, labels: Labels) -> Array:
 
 def _excess(logits: Array, labels: Labels) -> Array:
     found: Array = probabilities(logits) - one_hot(labels, logits.shape[-1])
-    return found
-
-
-def _centred(logits: Array) -> Array:
-    found: Array = logits - logits.mean(axis=-1, keepdims=True)
     return found
 
 

@@ -213,6 +213,16 @@ class SmallNetwork:
         )
 
 
+def centred(logits: Array) -> Array:
+    """Return logits less their mean over the last axis: adding a constant to a row's logits changes no prediction.
+
+    >>> centred(np.array([[1.0, 3.0]])).tolist()
+    [[-1.0, 1.0]]
+    """
+    found: Array = logits - logits.mean(axis=-1, keepdims=True)
+    return found
+
+
 def probabilities(logits: Array) -> Array:
     """Return softmax over the last axis.
 

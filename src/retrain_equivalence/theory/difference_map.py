@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_equivalence.core.errors import InputError
-from retrain_equivalence.theory.arrays import Array, matrix, positive
+from retrain_equivalence.theory.arrays import Array, matrix, positive, whole_steps
 from retrain_equivalence.theory.forget_span import ForgetSpan
 
 
@@ -77,7 +77,7 @@ class ModeFactors:
         >>> ModeFactors(once=np.ones(1), change=np.ones(1)).log_sizes([0, 1_000_000]).round(1).tolist()
         [[0.0], [693147.2]]
         """
-        times = _checked(steps)
+        times = whole_steps(steps)
         with np.errstate(divide="ignore", invalid="ignore"):
             powers = np.where(times[:, None] == 0, 0.0, times[:, None] * self.log_rates)
             found: Array = powers + np.log(np.abs(self.once))
@@ -89,7 +89,7 @@ class ModeFactors:
         >>> ModeFactors(once=np.ones(1), change=np.array([-1.5])).signs([1, 2]).tolist()
         [[-1.0], [1.0]]
         """
-        times = _checked(steps)
+        times = whole_steps(steps)
         per_step = np.sign(1 + self.change)
         powers = np.where(times[:, None] == 0, 1.0, np.where(times[:, None] % 2 == 1, per_step, per_step**2))
         found: Array = np.sign(self.once) * powers
@@ -121,7 +121,7 @@ class ModeFactors:
         >>> GradientAscent(learning_rate=0.5).factors(span).applied(span, [[1.0, 1.0]], 3).round(9).tolist()
         [[8.0, 1.0]]
         """
-        rows = _dimensions(span, deltas)
+        rows = matrix(deltas, "deltas", columns=span.inputs.shape[1])
         with np.errstate(over="ignore", invalid="ignore"):
             sizes = self.signs([step]) * np.exp(self.log_sizes([step]))
             parts = span.coordinates(rows)
@@ -146,7 +146,7 @@ class ModeFactors:
         Raises:
             InputError: E-DATA-112 for no steps or a negative one, E-DATA-100 and -101 for shapes and values.
         """
-        return self.log_norms(span.coordinates(_dimensions(span, deltas)), steps)
+        return self.log_norms(span.coordinates(matrix(deltas, "deltas", columns=span.inputs.shape[1])), steps)
 
     def local_slope(self, span: ForgetSpan, deltas: npt.ArrayLike, steps: Sequence[int]) -> Array:
         """Return the predicted rate of ‖PΔ_t‖ at t, shape [P, T]; see `slopes`.
@@ -163,7 +163,7 @@ class ModeFactors:
         >>> GradientAscent(learning_rate=1.0).factors(span).local_slope(span, [[3.0, 4.0]], [0, 9]).round(6).tolist()
         [[0.693147, 0.693147]]
         """
-        return self.slopes(span.coordinates(_dimensions(span, deltas)), steps)
+        return self.slopes(span.coordinates(matrix(deltas, "deltas", columns=span.inputs.shape[1])), steps)
 
     def log_norms(self, parts: Array, steps: Sequence[int]) -> Array:
         """Return ½ log Σ_j (a_j b_j^t c_j)² for each c, shape [P, T].
@@ -314,22 +314,3 @@ def _regime(once: float, change: float) -> Regime:
     if abs(once) == 1:
         return Regime.FROZEN
     return Regime.EXPANDED_ONCE if abs(once) > 1 else Regime.CONTRACTED_ONCE
-
-
-def _checked(steps: Sequence[int]) -> npt.NDArray[np.int64]:
-    found = np.asarray(steps)
-    if found.ndim != 1 or not found.size or found.dtype.kind not in "iu" or (found < 0).any():
-        raise InputError.of(
-            "E-DATA-112", "steps", "expected at least one whole number, none below 0", "name the steps to report"
-        )
-    return found.astype(np.int64)
-
-
-def _dimensions(span: ForgetSpan, deltas: npt.ArrayLike) -> Array:
-    rows = matrix(deltas, "deltas")
-    if rows.shape[1] != span.inputs.shape[1]:
-        raise InputError.of(
-            "E-DATA-100", "deltas", f"{rows.shape[1]} dimensions, expected {span.inputs.shape[1]}",
-            "use the dimension of the forget inputs",
-        )  # fmt: skip
-    return rows

@@ -75,7 +75,7 @@ def floor(span: ForgetSpan, theta: Array, reference: Array, test_inputs: Array) 
     (1.0, 2.0, 17.0)
     """
     d = span.inputs.shape[1]
-    start, rows = vector(theta, "theta", d), _rows(test_inputs, d)
+    start, rows = vector(theta, "theta", d), matrix(test_inputs, "test inputs", columns=d)
     difference = start - vector(reference, "reference", d)
     off = span.off_span(difference)
     visible: Array = rows @ off
@@ -165,16 +165,6 @@ def reached(log_distances: npt.ArrayLike, steps: Sequence[int]) -> Reached:
         )  # fmt: skip
     at = int(np.argmin(found))
     return Reached(value=float(np.exp(found[at])), step=int(steps[at]))
-
-
-def _rows(test_inputs: Array, d: int) -> Array:
-    rows = matrix(test_inputs, "test inputs")
-    if rows.shape[1] != d:
-        raise InputError.of(
-            "E-DATA-100", "test inputs", f"{rows.shape[1]} dimensions, expected {d}",
-            "use the dimension of the forget inputs",
-        )  # fmt: skip
-    return rows
 
 
 def _outcome(span: ForgetSpan, difference: Array, off: Array, rows: Array, left_over: Array) -> FloorOutcome:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
 
 from retrain_equivalence.theory.arrays import Array, matrix, positive
+from retrain_equivalence.theory.summary import half_width
 
 
 class Growth(StrEnum):
@@ -81,9 +81,8 @@ def slopes(log_gaps: Array) -> Array:
 
 
 def _interval(values: Array, level: float) -> tuple[float, float, float]:
-    n, mean = len(values), float(values.mean())
     # One seed bounds nothing: every class but INCONCLUSIVE needs two.
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+    mean, half = float(values.mean()), float(half_width(values, level))
     return mean, mean - half, mean + half
 
 

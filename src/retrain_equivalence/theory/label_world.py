@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from retrain_equivalence.theory.arrays import Array, positive
 from retrain_equivalence.theory.inputs import ISOTROPIC, InputLaw
@@ -63,14 +64,15 @@ def draw_labels(
     for number, (n, teacher) in enumerate(zip(stage_rows, teachers, strict=True)):
         rows = law.draw(rng, n, dim, stage=number, n_stages=len(stage_rows))
         inputs.append(rows)
-        labels.append(_labels(rng, sharpness * (rows @ teacher)))
+        labels.append(drawn_labels(rng, sharpness * (rows @ teacher)))
     test = law.draw(rng, TEST_ROWS, dim)
     margins = np.einsum("md,md->m", test, np.stack(teachers)[np.arange(TEST_ROWS) % len(teachers)])
     return LabelWorld(
-        inputs=tuple(inputs), labels=tuple(labels), test_inputs=test, test_labels=_labels(rng, sharpness * margins)
+        inputs=tuple(inputs), labels=tuple(labels), test_inputs=test, test_labels=drawn_labels(rng, sharpness * margins)
     )
 
 
-def _labels(rng: np.random.Generator, logits: Array) -> Array:
-    found: Array = np.where(rng.random(len(logits)) < 1 / (1 + np.exp(-logits)), 1.0, -1.0)
+def drawn_labels(rng: np.random.Generator, logits: Array) -> Array:
+    """Draw a label per logit z: 1 with chance 1 / (1 + exp(−z)), else −1; shape [n]."""
+    found: Array = np.where(rng.random(len(logits)) < special.expit(logits), 1.0, -1.0)
     return found

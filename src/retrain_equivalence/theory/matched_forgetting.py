@@ -62,12 +62,8 @@ def residuals(span: ForgetSpan, targets: npt.ArrayLike, thetas: npt.ArrayLike) -
     Raises:
         InputError: E-DATA-100 or -101 for other shapes or values that are not finite.
     """
-    states, wanted = matrix(thetas, "thetas"), vector(targets, "targets", span.n_rows)
-    if states.shape[1] != span.inputs.shape[1]:
-        raise InputError.of(
-            "E-DATA-100", "thetas", f"{states.shape[1]} dimensions, expected {span.inputs.shape[1]}",
-            "use the dimension of the forget inputs",
-        )  # fmt: skip
+    states = matrix(thetas, "thetas", columns=span.inputs.shape[1])
+    wanted = vector(targets, "targets", span.n_rows)
     found: Array = (states @ span.inputs.T - wanted) @ span.left
     scale = np.linalg.norm(states, axis=1) * span.singular_values[0] + np.linalg.norm(wanted)
     found[np.abs(found) <= NO_RESIDUAL * scale[:, None]] = 0.0

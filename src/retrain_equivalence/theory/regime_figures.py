@@ -111,5 +111,4 @@ def _over(found: Mapping[str, Sequence[MeasuredRegime]], settings: Mapping[str, 
 def _point(name: str, x: int, values: Sequence[float]) -> list[dict[str, Any]]:
     if not values:
         return []
-    found = Summary.of(values)
-    return [{"series": name, "x": x, "y": found.median, "low": found.low, "high": found.high}]
+    return [{"series": name, "x": x, **Summary.of(values).band()}]

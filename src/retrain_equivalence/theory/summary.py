@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Summary:
         if not found.size or not np.isfinite(found).all():
             raise InputError.of("E-DATA-101", "summary", "expected finite values", "count undefined worlds separately")
         n = len(found)
-        half = float(stats.t.ppf(0.975, n - 1) * found.std(ddof=1) / np.sqrt(n)) if n > 1 else float("inf")
+        half = float(half_width(found))
         return cls(
             n=n, median=float(np.median(found)), low=float(found.min()), high=float(found.max()),
             mean=float(found.mean()), half_width=half,
@@ -64,3 +64,45 @@ class Summary:
             "n": self.n, "median": self.median, "min": self.low, "max": self.high, "mean": self.mean,
             "half_width_95": self.half_width if np.isfinite(self.half_width) else "undefined: one seed",
         }  # fmt: skip
+
+    def band(self) -> dict[str, float]:
+        """Return median and range under the names that `figures.panel.line_panel` reads.
+
+        >>> Summary.of([1.0, 2.0, 6.0]).band()
+        {'y': 2.0, 'low': 1.0, 'high': 6.0}
+        """
+        return {"y": self.median, "low": self.low, "high": self.high}
+
+
+def half_width(values: npt.NDArray[np.float64], level: float = 0.95) -> npt.NDArray[np.float64]:
+    """Return half the width of the t interval of the mean, t s / √n with n − 1 degrees of freedom.
+
+    Args:
+        values: independent along the first axis, shape [n, ...].
+        level: of the interval, in (0, 1).
+
+    Returns:
+        Shape [...]; infinite with one value, which bounds nothing.
+    """
+    n = len(values)
+    if n == 1:
+        return np.full(values.shape[1:], np.inf)
+    found: npt.NDArray[np.float64] = stats.t.ppf((1 + level) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    return found
+
+
+def band_points(series: str, xs: Iterable[float], values: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
+    """Return one point of a line per x, with median and range over worlds, as `figures.panel.line_panel` reads them.
+
+    Args:
+        series: the line's name.
+        xs: one per column.
+        values: shape [worlds, columns].
+
+    >>> band_points("a", [5], np.array([[1.0], [2.0], [6.0]]))
+    [{'series': 'a', 'x': 5, 'y': 2.0, 'low': 1.0, 'high': 6.0}]
+    """
+    return [
+        {"series": series, "x": x, "y": float(np.median(v)), "low": float(v.min()), "high": float(v.max())}
+        for x, v in zip(xs, values.T, strict=True)
+    ]

@@ -147,11 +147,7 @@ def bound(span: ForgetSpan, delta: Array, test_inputs: Array, *, learning_rate: 
     """
     d = span.inputs.shape[1]
     gap = vector(delta, "delta", d)
-    rows = matrix(test_inputs, "test inputs")
-    if rows.shape[1] != d:
-        raise InputError.of(
-            "E-DATA-100", "test inputs", f"{rows.shape[1]} dimensions, expected {d}", "use those of the forget inputs"
-        )
+    rows = matrix(test_inputs, "test inputs", columns=d)
     m, k = len(rows), span.n_rows
     rates = span.rates(learning_rate)
     coordinates = span.coordinates(gap)

@@ -21,8 +21,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from retrain_equivalence.core.errors import InputError, InstrumentError
-from retrain_equivalence.theory.arrays import Array, matrix, positive, vector
+from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.theory.arrays import Array, matrix, positive, vector, whole_steps
 from retrain_equivalence.theory.forget_span import ForgetSpan
 
 Direction: TypeAlias = Literal["ascent", "descent"]
@@ -69,7 +69,7 @@ def states(
     [[8.0, 5.0]]
     """
     start, residuals = _start(span, targets, thetas)
-    (t,) = _checked([step])
+    (t,) = whole_steps([step])
     log_factors, signs = _factors(span, learning_rate, direction)
     moved = _minus_one(log_factors, signs, t)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -119,9 +119,12 @@ def log_path_distances(
     >>> (found / np.log(4)).round(9).tolist()  # d = (2^t)²
     [[0.0, 3.0, 1000000.0]]
     """
-    start, rows = _dimensions(span, deltas, "deltas"), _dimensions(span, test_inputs, "test inputs")
+    start, rows = (
+        matrix(deltas, "deltas", columns=span.inputs.shape[1]),
+        matrix(test_inputs, "test inputs", columns=span.inputs.shape[1]),
+    )
     return _log_distances(
-        span, rows, span.coordinates(start), span.off_span(start), learning_rate, _checked(steps), direction
+        span, rows, span.coordinates(start), span.off_span(start), learning_rate, whole_steps(steps), direction
     )
 
 
@@ -166,7 +169,10 @@ def log_re_distances(
     [[1.0, 4.0, 16.0]]
     """
     start, residuals = _start(span, targets, thetas)
-    against, rows = _dimensions(span, references, "references"), _dimensions(span, test_inputs, "test inputs")
+    against, rows = (
+        matrix(references, "references", columns=span.inputs.shape[1]),
+        matrix(test_inputs, "test inputs", columns=span.inputs.shape[1]),
+    )
     if against.shape != start.shape:
         raise InputError.of(
             "E-DATA-100", "references", f"expected shape {start.shape}, found {against.shape}",
@@ -174,7 +180,7 @@ def log_re_distances(
         )  # fmt: skip
     moving: Array = residuals / span.singular_values
     constant: Array = start - against - moving @ span.basis
-    return _log_distances(span, rows, moving, constant, learning_rate, _checked(steps), direction)
+    return _log_distances(span, rows, moving, constant, learning_rate, whole_steps(steps), direction)
 
 
 def log_forget_loss(
@@ -210,7 +216,7 @@ def log_forget_loss(
     _, residuals = _start(span, targets, thetas)
     log_factors, _ = _factors(span, learning_rate, direction)
     found = np.empty((len(residuals), len(steps)))
-    for part, times in _chunks(_checked(steps), span.n_rows):
+    for part, times in _chunks(whole_steps(steps), span.n_rows):
         powers = _log_powers(log_factors, times)
         # One scale and one matrix product for all histories; a history that lacks the fastest modes would underflow
         # under it, and is summed under its own.
@@ -256,11 +262,10 @@ def iterate(
     >>> iterate([[1.0, 0.0]], [0.0], [[1.0, 5.0]], learning_rate=0.5, n_steps=2)[:, 0].tolist()
     [[1.0, 5.0], [2.0, 5.0], [4.0, 5.0]]
     """
-    rows, moving = matrix(forget_inputs, "forget inputs"), matrix(thetas, "thetas")
+    rows = matrix(forget_inputs, "forget inputs")
+    moving = matrix(thetas, "thetas", columns=rows.shape[1])
     wanted = vector(targets, "targets", len(rows))
-    if moving.shape[1] != rows.shape[1]:
-        raise _disagree("thetas", moving.shape[1], rows.shape[1])
-    (last,) = _checked([n_steps])
+    (last,) = whole_steps([n_steps])
     factor = _sign(direction) * positive(learning_rate, "learning_rate") * 2 / len(rows)
     path = np.empty((last + 1, *moving.shape))
     path[0] = moving
@@ -321,32 +326,10 @@ def _squared(moved: Array, scale: Array, log_constant: float, within: Array, out
 
 def _start(span: ForgetSpan, targets: npt.ArrayLike, thetas: npt.ArrayLike) -> tuple[Array, Array]:
     """Return θ_0, shape [H, d], and Uᵀ(X_Uθ_0 − y), shape [H, k]."""
-    start = _dimensions(span, thetas, "thetas")
+    start = matrix(thetas, "thetas", columns=span.inputs.shape[1])
     wanted = vector(targets, "targets", span.n_rows)
     residuals: Array = (start @ span.inputs.T - wanted) @ span.left
     return start, residuals
-
-
-def _dimensions(span: ForgetSpan, values: npt.ArrayLike, name: str) -> Array:
-    found = matrix(values, name)
-    if found.shape[1] != span.inputs.shape[1]:
-        raise _disagree(name, found.shape[1], span.inputs.shape[1])
-    return found
-
-
-def _disagree(name: str, found: int, expected: int) -> InstrumentError:
-    return InputError.of(
-        "E-DATA-100", name, f"{found} dimensions, expected {expected}", "use the dimension of the forget inputs"
-    )
-
-
-def _checked(steps: Sequence[int]) -> npt.NDArray[np.int64]:
-    found = np.asarray(steps)
-    if found.ndim != 1 or not found.size or found.dtype.kind not in "iu" or (found < 0).any():
-        raise InputError.of(
-            "E-DATA-112", "steps", "expected at least one whole number, none below 0", "name the steps to report"
-        )
-    return found.astype(np.int64)
 
 
 def _sign(direction: Direction) -> float:

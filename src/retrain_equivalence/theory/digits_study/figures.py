@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.elements import Column, Figure, Table
@@ -14,6 +13,7 @@ from retrain_equivalence.figures.legend import of_series
 from retrain_equivalence.figures.palette import Series, series_of
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.theory.digits_study.cell import DigitsCell
+from retrain_equivalence.theory.summary import half_width
 
 CEILING = 300.0
 """The start-curvature prediction leaves every scale within a few steps; panels are cut here."""
@@ -61,8 +61,7 @@ def drawn(cells: Sequence[DigitsCell]) -> tuple[Figure, ...]:
 
 def _curve(cell: DigitsCell, space: str, of: str) -> dict[str, Any]:
     found = cell.log_growth(space, of)
-    n = len(found)
-    mean, half = found.mean(axis=0), stats.t.ppf(0.975, n - 1) * found.std(axis=0, ddof=1) / np.sqrt(n)
+    mean, half = found.mean(axis=0), half_width(found)
     return {"x": np.arange(found.shape[1]), "y": np.exp(mean), "low": np.exp(mean - half), "high": np.exp(mean + half)}
 
 

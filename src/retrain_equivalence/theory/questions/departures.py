@@ -19,7 +19,7 @@ from retrain_equivalence.theory.optimizers import (
     Plain,
     squared_loss_gradient,
 )
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 
 FROZEN = 1e-12
 """Relative to the largest parameter norm up to then: rounding of the updates."""
@@ -217,11 +217,7 @@ def _figure(runs: dict[str, list[dict[str, Any]]], steps: int, seeds: int) -> Fi
     for name, found in runs.items():
         for part in ("off", "on"):
             paths = np.array([r[part] for r in found])[:, at]
-            records += [
-                {"series": name, "part": part, "x": int(t), "y": float(np.median(v)), "low": float(v.min()),
-                 "high": float(v.max())}
-                for t, v in zip(at, paths.T, strict=True)
-            ]  # fmt: skip
+            records += [{**point, "part": part} for point in band_points(name, map(int, at), paths)]
     frame = pd.DataFrame(records)
     panels = [
         line_panel(

@@ -32,7 +32,7 @@ from retrain_equivalence.theory.gaussian_outputs import (
 )
 from retrain_equivalence.theory.inputs import law_named
 from retrain_equivalence.theory.stage import ProximalRidge
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 from retrain_equivalence.theory.world import LinearWorld, WorldShape, draw_world
 
 STEPS = (0, 5, 10, 20)
@@ -367,9 +367,7 @@ def _figure(ways: Sequence[_Laws], table: Table, seeds: int, noise: float) -> Fi
         for way in ways:
             values: Array = getattr(way, key)
             shares = values if key == "told_apart" else values / values[:, :1]
-            for step, column in zip(STEPS, shares.T, strict=True):
-                s = Summary.of(column)
-                points.append({"series": way.name, "x": step, "y": s.median, "low": s.low, "high": s.high})
+            points += band_points(way.name, STEPS, shares)
         chart = line_panel(
             pd.DataFrame(points), series, title=title, x_title="unlearning steps t", y_title=y_title, log=log,
             y_domain=None if log else (0.0, 1.2),

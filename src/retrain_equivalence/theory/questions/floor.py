@@ -17,7 +17,7 @@ from retrain_equivalence.theory.inputs import InputLaw, law_named
 from retrain_equivalence.theory.inversion import ascended, inverting_learning_rate
 from retrain_equivalence.theory.parameter_distance import parameter_floor
 from retrain_equivalence.theory.stage import ProximalRidge
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 from retrain_equivalence.theory.trajectory import Direction, log_re_distances
 from retrain_equivalence.theory.world import WorldShape, draw_world
 
@@ -373,9 +373,7 @@ def _one_step_figure(ratios: Array, table: Table, seeds: int) -> Figure:
     series = series_of((name, name) for name in names)
     points = []
     for later, name in enumerate(names):
-        for size, column in zip(STEP_SIZES, ratios[:, later].T, strict=True):
-            s = Summary.of(np.maximum(column, EXACTLY_ZERO))
-            points.append({"series": name, "x": size, "y": s.median, "low": s.low, "high": s.high})
+        points += band_points(name, STEP_SIZES, np.maximum(ratios[:, later], EXACTLY_ZERO))
     chart = line_panel(
         pd.DataFrame(points), series, title="One ascent step on a whole forget stage",
         x_title="step size η, in units of k/(2μ)", y_title="RE distance after / before", log=True,

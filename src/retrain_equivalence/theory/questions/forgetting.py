@@ -12,6 +12,7 @@ from retrain_equivalence.figures.elements import Column, Figure, Table
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.arrays import Array, positive
 from retrain_equivalence.theory.inputs import LAWS, InputLaw, law_named
+from retrain_equivalence.theory.later_stages import later_stages_panel
 from retrain_equivalence.theory.natural_forgetting import effects, removed
 from retrain_equivalence.theory.stage import ProximalRidge
 from retrain_equivalence.theory.summary import Summary
@@ -180,29 +181,20 @@ def _sentences(
 
 
 def _figure(found: Sequence[_Positions], table: Table, seeds: int) -> Figure:
-    import pandas as pd
-
-    from retrain_equivalence.figures.chart import to_svg
     from retrain_equivalence.figures.legend import of_series
     from retrain_equivalence.figures.palette import series_of
-    from retrain_equivalence.figures.panel import line_panel
 
     series = series_of((one.law.name, one.law.name) for one in found)
-    panels = []
-    for key, title, y_title in (
-        ("kept", "Left of what the stage added", "‖δ‖ / ‖u‖"),
-        ("relative", "Distance to the oracle", "RE distance, share of that as last stage"),
-    ):
-        points = [
-            {"series": one.law.name, "x": place, "y": s.median, "low": s.low, "high": s.high}
-            for one in found
-            for place, s in enumerate(Summary.of(column) for column in np.asarray(getattr(one, key)).T)
-        ]
-        chart = line_panel(
-            pd.DataFrame(points), series, title=title, x_title="stages trained after the forget stage", y_title=y_title
+    panels = [
+        later_stages_panel(
+            {one.law.name: getattr(one, key) for one in found}, series, title=title, y_title=y_title,
+            name=f"theory-natural-forgetting-{key}",
         )
-        label = f"{title}: " + "; ".join(f"{p['series']}, {p['x']} later stages: {p['y']:.2g}" for p in points)
-        panels.append(to_svg(chart, name=f"theory-natural-forgetting-{key}", label=label))
+        for key, title, y_title in (
+            ("kept", "Left of what the stage added", "‖δ‖ / ‖u‖"),
+            ("relative", "Distance to the oracle", "RE distance, share of that as last stage"),
+        )
+    ]  # fmt: skip
     return Figure(
         name="theory-natural-forgetting",
         title="What later stages leave of a forget stage",

@@ -320,5 +320,4 @@ def _figure(worlds: list[_World], setting: _Setting) -> Figure:
 
 
 def _point(name: str, x: int, values: list[float]) -> dict[str, Any]:
-    found = Summary.of(values)
-    return {"series": name, "x": x, "y": found.median, "low": found.low, "high": found.high}
+    return {"series": name, "x": x, **Summary.of(values).band()}

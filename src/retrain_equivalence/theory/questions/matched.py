@@ -25,7 +25,7 @@ from retrain_equivalence.theory.matched_forgetting import (
     steps_to_loss,
 )
 from retrain_equivalence.theory.stage import ProximalRidge
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 from retrain_equivalence.theory.trajectory import log_forget_loss, log_path_distances
 from retrain_equivalence.theory.world import WorldShape, draw_world
 
@@ -311,18 +311,13 @@ def _figures(pairs: Sequence[_Pair], settings: dict[str, Any]) -> tuple[Figure, 
         [("steps", "equal steps, all worlds"), ("COLLAPSES", "equal signs on the leading mode"),
          ("FLIPS", "opposite signs on the leading mode")]
     )  # fmt: skip
-    distance = [
-        {"series": "steps", "x": t, **_band([float(p.log_distance[i]) / np.log(10) for p in pairs])}
-        for i, t in enumerate(STEPS)
-    ]
-    relative = [
-        {"series": "steps", "x": t, **_band([float(p.relative[i]) for p in pairs])} for i, t in enumerate(STEPS)
-    ]
+    distance = band_points("steps", STEPS, np.stack([p.log_distance for p in pairs]) / np.log(10))
+    relative = band_points("steps", STEPS, np.stack([p.relative for p in pairs]))
     matched = [
-        {"series": outcome.name, "x": c, **_band([float(p.matched[i]) for p in pairs if p.outcome is outcome])}
+        point
         for outcome in (MatchedLimit.COLLAPSES, MatchedLimit.FLIPS)
         if any(p.outcome is outcome for p in pairs)
-        for i, c in enumerate(DECADES)
+        for point in band_points(outcome.name, DECADES, np.stack([p.matched for p in pairs if p.outcome is outcome]))
     ]
     name = "theory-matched"
     panels = (
@@ -363,8 +358,3 @@ def _figures(pairs: Sequence[_Pair], settings: dict[str, Any]) -> tuple[Figure, 
             table=_tables(pairs, settings)[1],
         ),
     )
-
-
-def _band(values: Sequence[float]) -> dict[str, float]:
-    found = Summary.of(values)
-    return {"y": found.median, "low": found.low, "high": found.high}

@@ -14,7 +14,7 @@ from retrain_equivalence.theory.linear_methods import retain_rows, unlearned
 from retrain_equivalence.theory.method_table import METHODS, Kind, MethodRow, MethodSettings, Prediction
 from retrain_equivalence.theory.npo_weights import Reference, WeightedAscent
 from retrain_equivalence.theory.speed_law import flowed, log_loss, weighted_ascent
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 from retrain_equivalence.theory.world import WorldShape, draw_world
 
 SMALL = 1e-5
@@ -278,10 +278,9 @@ def _figure(found: dict[str, list[dict[str, Any]]], seeds: int) -> Figure:
         for name in names:
             paths = np.array([r["path"] for r in found[name]])
             records += [
-                {"series": name, "panel": title, "x": 100 * float(share), "y": float(np.median(v)),
-                 "low": float(v.min()), "high": float(v.max())}
-                for share, v in zip(np.linspace(0, 1, paths.shape[1]), paths.T, strict=True)
-            ]  # fmt: skip
+                {**point, "panel": title}
+                for point in band_points(name, map(float, 100 * np.linspace(0, 1, paths.shape[1])), paths)
+            ]
     frame = pd.DataFrame(records)
     panels = tuple(
         to_svg(

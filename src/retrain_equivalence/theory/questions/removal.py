@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import special
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.figures.elements import Column, Figure, Table
@@ -17,13 +16,15 @@ from retrain_equivalence.theory.certified_logistic import LIPSCHITZ, PAPER_LIPSC
 from retrain_equivalence.theory.certified_ridge import RidgeObjective, proximal_effect, ridge_removal
 from retrain_equivalence.theory.finding import Finding
 from retrain_equivalence.theory.inputs import ISOTROPIC
+from retrain_equivalence.theory.label_world import drawn_labels
+from retrain_equivalence.theory.later_stages import later_stages_panel
 from retrain_equivalence.theory.objective_perturbation import Accounting, classical_limit, residual_budget
 from retrain_equivalence.theory.removal_budget import RemovalBudget, removals_before_retraining
 from retrain_equivalence.theory.removal_sequence import RemovalSequence, remove_in_turn
 from retrain_equivalence.theory.rewinding import rewound
 from retrain_equivalence.theory.stage import ProximalRidge
 from retrain_equivalence.theory.staged_removal import records_of, staged_removal
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 from retrain_equivalence.theory.world import WorldShape, draw_world
 
 TEACHER_NORM = 36.0
@@ -170,7 +171,7 @@ def _certify(seed: int, rows: int, dim: int, penalty: float, sigma: float, remov
     drawn /= np.linalg.norm(drawn[:rows], axis=1).max()
     teacher = rng.standard_normal(dim)
     scores: Array = drawn @ (teacher * TEACHER_NORM / np.linalg.norm(teacher))
-    labels = np.where(rng.random(len(drawn)) < special.expit(scores), 1.0, -1.0)
+    labels = drawn_labels(rng, scores)
     inputs, noise = drawn[:rows], sigma * rng.standard_normal(dim)
     gone = rng.permutation(rows)[:removals]
 
@@ -359,9 +360,7 @@ def _budget_figure(certified: Sequence[_Certified], limits: dict[Accounting, flo
         "measured": np.stack([run.sequence.measured for run in certified]),
     }
     points = [
-        {"series": name, "x": at + 1, "y": float(np.median(column)), "low": column.min(), "high": column.max()}
-        for name, values in lines.items()
-        for at, column in enumerate(values.T)
+        point for name, values in lines.items() for point in band_points(name, range(1, values.shape[1] + 1), values)
     ]
     series = series_of((name, name) for name in lines)
     limit = limits[Accounting.CLASSICAL]
@@ -385,32 +384,19 @@ def _budget_figure(certified: Sequence[_Certified], limits: dict[Accounting, flo
 
 
 def _stage_figure(staged: _Staged, table: Table) -> Figure:
-    import pandas as pd
-
-    from retrain_equivalence.figures.chart import to_svg
     from retrain_equivalence.figures.legend import of_series
     from retrain_equivalence.figures.palette import series_of
-    from retrain_equivalence.figures.panel import line_panel
 
     distances = {"nothing done": staged.nothing, "step within the stage only": staged.in_stage}
     costs = {"rewinding": staged.share}
     series = series_of((name, name) for name in (*distances, *costs))
-    panels = []
-    for lines, title, y_title, name in (
-        (distances, "Distance to the own oracle", "RE distance, share of the signal", "distance"),
-        (costs, "What rewinding costs", "rows replayed, share of retraining", "cost"),
-    ):
-        points = [
-            {"series": line, "x": at, "y": s.median, "low": s.low, "high": s.high}
-            for line, values in lines.items()
-            for at, s in enumerate(Summary.of(column) for column in values.T)
-        ]
-        shown = [one for one in series if one.name in lines]
-        chart = line_panel(
-            pd.DataFrame(points), shown, title=title, x_title="stages trained after the forget stage", y_title=y_title
+    panels = [
+        later_stages_panel(lines, series, title=title, y_title=y_title, name=f"theory-removal-staged-{name}")
+        for lines, title, y_title, name in (
+            (distances, "Distance to the own oracle", "RE distance, share of the signal", "distance"),
+            (costs, "What rewinding costs", "rows replayed, share of retraining", "cost"),
         )
-        label = f"{title}: " + "; ".join(f"{p['series']}, {p['x']} later stages: {p['y']:.2g}" for p in points)
-        panels.append(to_svg(chart, name=f"theory-removal-staged-{name}", label=label))
+    ]
     return Figure(
         name="theory-removal-staged",
         title="Removal from a staged history",

@@ -313,7 +313,7 @@ def _figure(generic: Sequence[_World], nested: Sequence[_World], settings: dict[
                 one = Summary.of(values)
                 if one.low > LEAST_DRAWN:
                     row = {"series": series, "x": float(np.log10(weight))}
-                    rows.append({**row, "y": one.median, "low": one.low, "high": one.high})
+                    rows.append({**row, **one.band()})
         chart = line_panel(
             pd.DataFrame(rows), looks, title=f"d = {d}: {_kind(worlds)}",
             x_title="log10 of the retain weight λ", y_title="eigenvalue of M_U − λM_R", y_domain=(LEAST_DRAWN, 0.6),

@@ -163,7 +163,7 @@ def _figure(found: dict[Factor, tuple[Along, ...]], seeds: int) -> Figure:
     for factor, parts in found.items():
         is_log = factor in LOGARITHMIC
         rows = [
-            {"series": name, "x": x, "y": s.median, "low": s.low, "high": s.high}
+            {"series": name, "x": x, **s.band()}
             for x, part in ((log10(part.value) if is_log else part.value, part) for part in parts)
             for name, s in (("t0", part.t0), ("tight", part.t0_tight), ("modes", part.t0_modes))
             if s

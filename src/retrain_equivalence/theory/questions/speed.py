@@ -27,7 +27,7 @@ from retrain_equivalence.theory.speed_law import (
     speed_ratio,
     weighted_ascent,
 )
-from retrain_equivalence.theory.summary import Summary
+from retrain_equivalence.theory.summary import Summary, band_points
 
 SMALL = 1e-5
 """The gap whose growth is followed: small enough that the first order holds to five digits."""
@@ -379,8 +379,4 @@ def _figure(
 
 
 def _points(name: str, times: Array, factors: Array, of: str) -> list[dict[str, Any]]:
-    return [
-        {"series": name, "of": of, "x": float(t), "y": float(np.median(f)), "low": float(f.min()),
-         "high": float(f.max())}
-        for t, f in zip(times, factors.T, strict=True)
-    ]  # fmt: skip
+    return [{**point, "of": of} for point in band_points(name, map(float, times), factors)]

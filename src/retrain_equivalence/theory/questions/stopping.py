@@ -317,9 +317,7 @@ def _tolerance_figure(by_tolerance: Sequence[tuple[float, Findings]], seeds: int
         for key in drawn:
             found = parts[key].summary
             if found:
-                rows.append(
-                    {"series": key, "x": share, "y": found.median, "low": found.low, "high": found.high}
-                )  # fmt: skip
+                rows.append({"series": key, "x": share, **found.band()})
     chart = line_panel(
         pd.DataFrame(rows, columns=["series", "x", "y", "low", "high"]), series,
         title="Step of a forced violation", x_title="tolerance ε / signal", y_title="steps of ascent t",
