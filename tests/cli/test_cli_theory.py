@@ -70,6 +70,7 @@ def test_a_page_holds_the_sentences_the_figures_and_their_tables(
         (("linear", "--learning-rate", "nan"), 4, "E-DATA-102"),
         (("linear", "--forget-rows", "0"), 4, "E-DATA-106"),
         (("stopping", "--law", "gaussian"), 4, "E-DATA-103"),
+        (("methods", "--steps", "3000"), 4, "E-DATA-110"),
         (("linear", "--seeds", "0"), 2, "seeds"),
         (("linear", "--seed", "-1"), 2, "seed"),
         (("unknown",), 2, "unknown"),

@@ -223,3 +223,8 @@ def test_references_and_test_inputs_must_fit() -> None:
         iterate([[1.0, 0.0]], [0.0], [[1.0]], learning_rate=0.1, n_steps=1)
     with pytest.raises(InputError, match="E-DATA-112"):
         iterate([[1.0, 0.0]], [0.0], [[1.0, 2.0]], learning_rate=0.1, n_steps=-1)
+
+
+def test_a_loop_that_leaves_float64_is_refused_without_a_warning() -> None:
+    with pytest.raises(InputError, match=r"E-DATA-110.*step 2000"):
+        iterate([[1.0, 0.0]], [0.0], [[1.0, 5.0]], learning_rate=0.5, n_steps=2000)

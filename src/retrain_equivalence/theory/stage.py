@@ -159,8 +159,9 @@ class StochasticSteps:
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
                 inputs = stage.inputs[rows]
-                gradient = 2 / len(rows) * (moving @ inputs.T - stage.targets[rows]) @ inputs
-                moving = moving - self.learning_rate * gradient
+                with np.errstate(over="ignore", invalid="ignore"):
+                    gradient = 2 / len(rows) * (moving @ inputs.T - stage.targets[rows]) @ inputs
+                    moving = moving - self.learning_rate * gradient
         if not np.isfinite(moving).all():
             raise InputError.of("E-DATA-105", stage.name, "minibatch descent diverges", "lower its learning rate")
         return moving

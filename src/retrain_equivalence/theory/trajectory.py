@@ -76,12 +76,7 @@ def states(
         # A mode that a history does not excite stays at zero, however large its factor.
         coordinates = np.where(residuals == 0, 0.0, residuals / span.singular_values * moved)
         found: Array = start + coordinates @ span.basis
-    if not np.isfinite(found).all():
-        raise InputError.of(
-            "E-DATA-110", f"step {t}", f"a parameter of {direction} is above {np.finfo(np.float64).max:.3g}",
-            "use the log forms, which have no such limit: log_path_distances, log_re_distances, log_forget_loss",
-        )  # fmt: skip
-    return found
+    return _within_float64(found, t, direction)
 
 
 def log_path_distances(
@@ -256,8 +251,8 @@ def iterate(
         Shape [n_steps + 1, H, d].
 
     Raises:
-        InputError: E-DATA-112 for a negative number of steps or another direction,
-            E-DATA-100 to -102 for the rest.
+        InputError: E-DATA-110 if a parameter leaves float64, E-DATA-112 for a negative number of steps or another
+            direction, E-DATA-100 to -102 for the rest.
 
     >>> iterate([[1.0, 0.0]], [0.0], [[1.0, 5.0]], learning_rate=0.5, n_steps=2)[:, 0].tolist()
     [[1.0, 5.0], [2.0, 5.0], [4.0, 5.0]]
@@ -269,9 +264,11 @@ def iterate(
     factor = _sign(direction) * positive(learning_rate, "learning_rate") * 2 / len(rows)
     path = np.empty((last + 1, *moving.shape))
     path[0] = moving
-    for t in range(last):
-        path[t + 1] = path[t] + factor * (path[t] @ rows.T - wanted) @ rows
-    return path
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(last):
+            path[t + 1] = path[t] + factor * (path[t] @ rows.T - wanted) @ rows
+    # What has left float64 never comes back: the last iterate tells for all.
+    return _within_float64(path, last, direction)
 
 
 def _log_distances(
@@ -330,6 +327,15 @@ def _start(span: ForgetSpan, targets: npt.ArrayLike, thetas: npt.ArrayLike) -> t
     wanted = vector(targets, "targets", span.n_rows)
     residuals: Array = (start @ span.inputs.T - wanted) @ span.left
     return start, residuals
+
+
+def _within_float64(found: Array, step: np.int64, direction: Direction) -> Array:
+    if not np.isfinite(found).all():
+        raise InputError.of(
+            "E-DATA-110", f"step {step}", f"a parameter of {direction} is above {np.finfo(np.float64).max:.3g}",
+            "use the log forms, which have no such limit: log_path_distances, log_re_distances, log_forget_loss",
+        )  # fmt: skip
+    return found
 
 
 def _sign(direction: Direction) -> float:
