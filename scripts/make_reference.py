@@ -25,12 +25,10 @@ from retrain_equivalence.core.codes import CODES
 from retrain_equivalence.core.errors import FAMILIES
 from retrain_equivalence.histories.history import Stage
 from retrain_equivalence.histories.orders import ORDERINGS, placebo_of
-from retrain_equivalence.histories.unlearning import Unlearning
+from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, Unlearning, WeightEdit
 from retrain_equivalence.metrics.catalogue import DISTANCES
-from retrain_equivalence.objectives.catalogue import OBJECTIVES
 from retrain_equivalence.recipes.dataset import DATASET_KINDS, DatasetRecipe
 from retrain_equivalence.recipes.model import MODEL_KINDS, Lora, ModelRecipe, Pretraining
-from retrain_equivalence.recipes.passes import Needs
 from retrain_equivalence.recipes.probe import PROBE_KINDS, ProbeRecipe
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.study.bundled import BUNDLED, bundled_text
@@ -157,18 +155,6 @@ def kinds(listed: dict[str, Any], shared: type) -> str:
 # --- the pages ----------------------------------------------------------------------------------------------------
 
 
-def objectives() -> str:
-    """Return one row per objective: parameters with their defaults, and what it reads."""
-    lines = ["| objective | parameters | reads | what it is |", "|---|---|---|---|"]
-    for name, kind in OBJECTIVES.items():
-        docs = field_docs(kind)
-        own = "; ".join(f"`{f.name}` = {default_words(f)}: {docs[f.name].rstrip('.')}" for f in fields(kind)) or "none"  # type: ignore[arg-type]
-        needs = Needs.of(kind.passes)
-        reads = ", ".join(["forget rows", *(["the start model"] if needs.reference else [])])
-        lines.append(f"| `{name}` | {own} | {reads} | {first_paragraph(kind)} |")
-    return "\n".join(lines)
-
-
 def orderings() -> str:
     """Return one row per ordering."""
     lines = ["| ordering | histories |", "|---|---|"]
@@ -199,6 +185,10 @@ def bundled() -> str:
 def studies_reference() -> str:
     """Return the generated part of docs/studies.md."""
     comparison = {"probe": (type_words(str), "required")}
+    unlearning = {
+        "procedure": ("list of steps", "this or `objective`"),
+        "preferred": ("`idk`, a [data set](#data-sets) or `null`", "`null`"),
+    }
     return f"""
 ### Top level
 
@@ -251,12 +241,24 @@ Exactly one of {", ".join(f"`{name}`" for name in DATASET_KINDS)} says what the 
 
 ### Unlearnings
 
-An unlearning has these fields and, beside them, those of [training](#training) and the parameters of its objective.
+An unlearning is either one phase, written flat: `objective`, its parameters and the fields of [training](#training)
+stand in the entry itself; or a `procedure`, a list of steps. {first_paragraph(Unlearning)}
 
-{table(Unlearning, without=["phase"])}
-| `objective` | name of an objective | required | The loss that is minimised on forget rows. |
+{table(Unlearning, instead=unlearning)}
+| `objective` | name of an objective, or `{{weighted_sum: [...]}}` | this or `procedure` | The loss that is minimised. |
 
-{objectives()}
+An objective is a name of [objectives](objectives.md), which has formula, parameters, needs and source of each; or a sum,
+`{{weighted_sum: [{{objective: npo, beta: 0.1}}, {{objective: retain_nll, weight: 2}}]}}`, whose terms have their parameters
+beside them and a `weight` (1 if none is given). A step of a procedure is one of:
+
+| step | what it does |
+|---|---|
+| `{{objective: ..., max_steps: ...}}` | {first_paragraph(Phase)} Training fields come from the step, then from the entry, then from `unlearning_training`. |
+| `{{task_vector: α}}` | {first_paragraph(WeightEdit)} |
+| `{{replay: since_forget}}`, `{{replay: k}}` | {first_paragraph(ReplayFrom)} |
+
+`save_at` counts the steps of the whole procedure: optimizer steps of its phases one after another, one for a task vector
+or a replay.
 
 ### Probes
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import doctest
 import math
 import sys
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.core.errors import RunError
-from retrain_equivalence.objectives.base import Objective, Observed, Per, Seen, Terms
+from retrain_equivalence.objectives.base import Memory, Objective, Observed, Per, Remembers, Seen, Terms
+from retrain_equivalence.objectives.weighted_sum import Composition, WeightedSum
 from retrain_equivalence.recipes.passes import ForwardPass, Needs, Signal, Split, Weights
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ EXTREME_LOG_RATIOS = (1e4, -1e4)
 Observations = dict[ForwardPass, Observed]
 
 
-def check_objective(objective: Objective, *, seed: int = 0) -> None:
-    """Run the whole suite on one objective.
+def check_objective(objective: Objective | Composition | WeightedSum, *, seed: int = 0) -> None:
+    """Run the whole suite on one objective; of a composition, on every part.
 
     Args:
         objective: an instance, with any parameters.
-        seed: of the drawn observations.
+        seed: of the drawn observations, and of the state of an objective that has one.
 
     Raises:
         AssertionError: at the first property that does not hold, with its name and what was found.
@@ -48,6 +49,14 @@ def check_objective(objective: Objective, *, seed: int = 0) -> None:
     """
     import torch
 
+    if isinstance(objective, Composition):
+        check_declaration(objective)
+        check_doctest(type(objective))
+        objective = objective.composed()
+    if isinstance(objective, WeightedSum):
+        for part in objective.parts:
+            check_objective(part.objective, seed=seed)
+        return
     check_declaration(objective)
     check_doctest(type(objective))
     draw = _Draw(objective, torch.Generator().manual_seed(seed))
@@ -62,7 +71,7 @@ def check_objective(objective: Objective, *, seed: int = 0) -> None:
     check_locality(objective, draw)
 
 
-def check_declaration(objective: Objective) -> None:
+def check_declaration(objective: Objective | Composition) -> None:
     """Name, passes, denominator and citation are there; parameters are fields of a frozen dataclass with docstrings."""
     kind = type(objective)
     _require(is_dataclass(kind) and kind.__dataclass_params__.frozen, "declaration", "the class is no frozen dataclass")
@@ -71,9 +80,10 @@ def check_declaration(objective: Objective) -> None:
         "declaration",
         f"name {objective.name!r} is no identifier",
     )
-    _require(bool(objective.passes), "declaration", "`passes` is empty")
-    _require(len(set(objective.passes)) == len(objective.passes), "declaration", "`passes` lists one pass twice")
-    _require(isinstance(objective.per, Per), "declaration", "`per` is no Per")
+    if not isinstance(objective, Composition):
+        _require(bool(objective.passes), "declaration", "`passes` is empty")
+        _require(len(set(objective.passes)) == len(objective.passes), "declaration", "`passes` lists one pass twice")
+        _require(isinstance(objective.per, Per), "declaration", "`per` is no Per")
     cite = objective.cite.strip()
     _require(cite.startswith("@") and "title" in cite and "year" in cite, "declaration", "`cite` is no BibTeX entry")
     documentation = kind.__doc__ or ""
@@ -84,7 +94,7 @@ def check_declaration(objective: Objective) -> None:
         )
 
 
-def check_doctest(kind: type[Objective]) -> None:
+def check_doctest(kind: type) -> None:
     """The class has a doctest, and it passes."""
     module = sys.modules[kind.__module__]
     finder = doctest.DocTestFinder(recurse=False)
@@ -105,14 +115,13 @@ def check_finite(objective: Objective, draw: _Draw) -> None:
             observed = draw(dtype=dtype)
             for asked, seen in observed.items():
                 # A log-probability is at most 0, so a ratio above 1 is made by lowering the reference.
-                if asked.signal is Signal.TOKEN_LOGPS and (shift > 0) == (asked.weights is Weights.REFERENCE):
-                    lowered_BT = seen.values_BT - abs(shift) / seen.mask_BT.sum(dim=1, keepdim=True).clamp(min=1)
-                    observed[asked] = Observed(values_BT=lowered_BT, mask_BT=seen.mask_BT)
+                if shift and (shift > 0) == (asked.weights is not Weights.POLICY):
+                    observed[asked] = _lowered(seen, abs(shift), asked.signal)
             total, gradients = _total_and_gradients(objective, observed)
             where = f"{dtype}, log ratio {shift:g}"
             _require(math.isfinite(total), "finite", f"total is {total} ({where})")
             for asked, gradient in gradients.items():
-                _require(bool(gradient.isfinite().all()), "finite", f"gradient of {_shown(asked)} is not ({where})")
+                _require(bool(gradient.isfinite().all()), "finite", f"gradient of {asked} is not ({where})")
 
 
 def check_masked_values_do_not_count(objective: Objective, draw: _Draw) -> None:
@@ -123,7 +132,7 @@ def check_masked_values_do_not_count(objective: Objective, draw: _Draw) -> None:
     base = _total_and_gradients(objective, clean)
     for garbage in (1e30, -1e30, math.inf, -math.inf, math.nan):
         dirty = {
-            asked: Observed(values_BT=torch.where(_wide(seen), seen.values_BT, garbage), mask_BT=seen.mask_BT)
+            asked: replace(seen, values_BT=torch.where(_wide(seen), seen.values_BT, garbage))
             for asked, seen in clean.items()
         }
         total, gradients = _total_and_gradients(objective, dirty)
@@ -132,10 +141,10 @@ def check_masked_values_do_not_count(objective: Objective, draw: _Draw) -> None:
             _require(
                 bool((gradient == base[1][asked]).all()),
                 "mask",
-                f"{garbage} under the mask moves a gradient ({_shown(asked)})",
+                f"{garbage} under the mask moves a gradient ({asked})",
             )
             outside = gradient.masked_select(~_wide(clean[asked]).expand_as(gradient))
-            _require(bool((outside == 0).all()), "mask", f"{_shown(asked)} has a gradient outside the mask")
+            _require(bool((outside == 0).all()), "mask", f"{asked} has a gradient outside the mask")
 
 
 def check_batch_order(objective: Objective, draw: _Draw) -> None:
@@ -156,7 +165,9 @@ def check_padding(objective: Objective, draw: _Draw) -> None:
         shape = (seen.mask_BT.shape[0], 3, *seen.values_BT.shape[2:])
         values_BT = torch.cat((seen.values_BT, seen.values_BT.new_full(shape, -7.0)), dim=1)
         mask_BT = torch.cat((seen.mask_BT, seen.mask_BT.new_zeros(shape[:2])), dim=1)
-        wider[asked] = Observed(values_BT=values_BT, mask_BT=mask_BT)
+        labels = seen.targets_BT
+        targets_BT = None if labels is None else torch.cat((labels, labels.new_zeros(shape[:2])), dim=1)
+        wider[asked] = Observed(values_BT=values_BT, mask_BT=mask_BT, targets_BT=targets_BT)
     _same(_terms(objective, observed), _terms(objective, wider), "padding")
 
 
@@ -209,27 +220,37 @@ def check_undeclared_passes_raise(objective: Objective, draw: _Draw) -> None:
     for hidden in objective.passes:
         kept = tuple(asked for asked in objective.passes if asked != hidden)
         try:
-            objective(Seen(observed, declared=kept, name=objective.name))
+            objective(Seen(observed, declared=kept, name=objective.name, memory=_memory(objective)))
         except RunError:
             continue
-        _require(False, "passes", f"{_shown(hidden)} is declared, costs a forward pass, and is never read")
+        _require(False, "passes", f"{hidden} is declared, costs a forward pass, and is never read")
 
 
 def check_locality(objective: Objective, draw: _Draw) -> None:
-    """`is_local`, derived from the passes, is true of the values: other retain and preferred rows change nothing.
+    """What is derived from the passes is true of the values: what is not declared changes nothing when it is swapped.
 
-    If retain or preferred data are declared, swapping them must change the total.
+    Retain rows, preferred answers, the reference and the teacher are swapped one after another. Those that are declared
+    must change the total or its gradient.
     """
     needs = Needs.of(objective.passes)
-    everything = draw.everything()
-    base = objective(Seen(everything, declared=objective.passes, name=objective.name)).total
-    for split, needed in ((Split.RETAIN, needs.retain), (Split.PREFERRED, needs.preferred)):
-        other = draw.everything()
-        swapped = {asked: (other if asked.split is split else everything)[asked] for asked in everything}
-        total = objective(Seen(swapped, declared=objective.passes, name=objective.name)).total
-        moved = bool(total != base)
-        expected = "must move the total" if needed else f"must change nothing (is_local is {needs.is_local})"
-        _require(moved == needed, "locality", f"another {split} batch {expected}: {float(base)} and {float(total)}")
+    everything, other = draw.everything(), draw.everything()
+    base = _total_and_gradients(objective, everything)
+    swaps: tuple[tuple[str, bool, Callable[[ForwardPass], bool]], ...] = (
+        ("retain batch", needs.retain, lambda asked: asked.split is Split.RETAIN),
+        ("preferred batch", needs.preferred, lambda asked: asked.split is Split.PREFERRED),
+        ("reference", needs.reference, lambda asked: asked.weights is Weights.REFERENCE),
+        ("teacher", needs.teacher, lambda asked: asked.weights is Weights.TEACHER),
+    )
+    for what, needed, is_of in swaps:
+        swapped = {asked: (other if is_of(asked) else everything)[asked] for asked in everything}
+        moved = _differs(base, _total_and_gradients(objective, swapped))
+        expected = "must move the loss" if needed else f"must change nothing (is_local is {needs.is_local})"
+        _require(moved == needed, "locality", f"another {what} {expected}")
+
+
+def _differs(one: tuple[float, dict[ForwardPass, Tensor]], two: tuple[float, dict[ForwardPass, Tensor]]) -> bool:
+    pairs = ((one[1][asked], two[1][asked]) for asked in one[1])
+    return one[0] != two[0] or any(a.shape != b.shape or bool((a != b).any()) for a, b in pairs)
 
 
 class _Draw:
@@ -246,7 +267,10 @@ class _Draw:
 
     def everything(self) -> Observations:
         """Return one draw for every pass there is, declared or not."""
-        every = (ForwardPass(split=s, weights=w, signal=g) for s in Split for w in Weights for g in Signal)
+        every = (
+            ForwardPass(split=s, weights=w, signal=g, layer=0 if g is Signal.HIDDEN else None)
+            for s in Split for w in Weights for g in Signal
+        )  # fmt: skip
         return self._observations(tuple(dict.fromkeys((*self._declared, *every))), None)
 
     def permutation(self) -> list[int]:
@@ -256,7 +280,12 @@ class _Draw:
     def _observations(self, passes: tuple[ForwardPass, ...], dtype: object) -> Observations:
         import torch
 
+        # Preferred answers belong to the forget rows, row by row; their lengths are their own.
         masks = {split: self._mask() for split in Split}
+        labels = {
+            split: torch.randint(self.VOCABULARY, mask_BT.shape, generator=self._generator)
+            for split, mask_BT in masks.items()
+        }
         found: Observations = {}
         for asked in passes:
             mask_BT = masks[asked.split]
@@ -267,7 +296,9 @@ class _Draw:
             elif asked.signal is Signal.LOG_DISTRIBUTION:
                 drawn = drawn.log_softmax(dim=-1)
             values = drawn if dtype is None else drawn.to(dtype)  # type: ignore[call-overload]
-            found[asked] = Observed(values_BT=values, mask_BT=mask_BT)
+            of_vocabulary = asked.signal in (Signal.LOG_DISTRIBUTION, Signal.LOGITS)
+            targets_BT = labels[asked.split] if of_vocabulary else None
+            found[asked] = Observed(values_BT=values, mask_BT=mask_BT, targets_BT=targets_BT)
         return found
 
     def _mask(self) -> Tensor:
@@ -279,8 +310,12 @@ class _Draw:
         return (position_T >= starts_B) & (position_T < ends_B)
 
 
+def _memory(objective: Objective) -> Memory:
+    return objective.init(0, _Draw.VOCABULARY) if isinstance(objective, Remembers) else {}
+
+
 def _terms(objective: Objective, observed: Mapping[ForwardPass, Observed]) -> Terms:
-    return objective(Seen(observed, declared=objective.passes, name=objective.name))
+    return objective(Seen(observed, declared=objective.passes, name=objective.name, memory=_memory(objective)))
 
 
 def _total_and_gradients(objective: Objective, observed: Observations) -> tuple[float, dict[ForwardPass, Tensor]]:
@@ -291,9 +326,7 @@ def _total_and_gradients(objective: Objective, observed: Observations) -> tuple[
         asked: seen.values_BT.clone().requires_grad_(asked.weights is Weights.POLICY)
         for asked, seen in observed.items()
     }
-    total = _terms(
-        objective, {asked: Observed(values_BT=leaf, mask_BT=observed[asked].mask_BT) for asked, leaf in leaves.items()}
-    ).total
+    total = _terms(objective, {asked: replace(observed[asked], values_BT=leaf) for asked, leaf in leaves.items()}).total
     _require(total.dim() == 0, "shape", f"the total has shape {tuple(total.shape)}, expected one number")
     trained = {asked: leaf for asked, leaf in leaves.items() if leaf.requires_grad}
     gradients = torch.autograd.grad(total, list(trained.values()), materialize_grads=True)
@@ -308,22 +341,34 @@ def _same(one: Terms, two: Terms, property_name: str) -> None:
 
 
 def _rows(seen: Observed, rows: list[int]) -> Observed:
-    return Observed(values_BT=seen.values_BT[rows], mask_BT=seen.mask_BT[rows])
+    labels = seen.targets_BT
+    return Observed(
+        values_BT=seen.values_BT[rows], mask_BT=seen.mask_BT[rows], targets_BT=None if labels is None else labels[rows]
+    )
 
 
 def _emptied(seen: Observed, row: int) -> Observed:
     mask_BT = seen.mask_BT.clone()
     mask_BT[row] = False
-    return Observed(values_BT=seen.values_BT, mask_BT=mask_BT)
+    return replace(seen, mask_BT=mask_BT)
+
+
+def _lowered(seen: Observed, nats: float, signal: Signal) -> Observed:
+    """Make every row `nats` less likely, evenly over its targets; logits and hidden states move as far."""
+    per_target_B1 = nats / seen.mask_BT.sum(dim=1, keepdim=True).clamp(min=1)
+    if signal is Signal.TOKEN_LOGPS:
+        return replace(seen, values_BT=seen.values_BT - per_target_B1)
+    if signal is Signal.HIDDEN:
+        return replace(seen, values_BT=seen.values_BT + per_target_B1.unsqueeze(-1))
+    lowered = seen.values_BT.scatter_add(
+        -1, seen.labels_BT1(), -per_target_B1.unsqueeze(-1).expand(*seen.mask_BT.shape, 1).to(seen.values_BT.dtype)
+    )
+    return replace(seen, values_BT=lowered if signal is Signal.LOGITS else lowered.log_softmax(dim=-1))
 
 
 def _wide(seen: Observed) -> Tensor:
     """Return the mask with as many dimensions as the values."""
     return seen.mask_BT.view(*seen.mask_BT.shape, *(1,) * (seen.values_BT.dim() - 2))
-
-
-def _shown(asked: ForwardPass) -> str:
-    return f"{asked.split}/{asked.weights}/{asked.signal}"
 
 
 def _require(holds: bool, property_name: str, found: str) -> None:

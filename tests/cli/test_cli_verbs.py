@@ -250,7 +250,7 @@ def test_list(say: Say, kind: str) -> None:
 def test_list_says_what_a_contrast_is_and_which_models_are_allowed(say: Say) -> None:
     contrasts = say("list", "contrasts", "--json").document
     assert all(re.fullmatch(r"[A-Z].{20,}\.", entry["what"]) for entry in contrasts.values())
-    assert len({entry["what"] for entry in contrasts.values()}) == len(contrasts) == 6
+    assert len({entry["what"] for entry in contrasts.values()}) == len(contrasts) == 7
     models = say("list", "models", "--json").document
     for kind in ("hub", "path"):
         assert {"llama", "qwen2", "smollm3"} <= set(models[kind]["sizes or model types"].split(", "))

@@ -41,8 +41,10 @@ def stage(name: str, role: Role = Role.RETAIN) -> Stage:
 def unlearning(name: str = "ga", steps: Sequence[int] = STEPS) -> Unlearning:
     return Unlearning(
         name=name,
-        phase=Phase(
-            objective=ObjectiveRecipe(name="ga"), training=TrainingRecipe(learning_rate=1e-4, max_steps=max(steps))
+        procedure=(
+            Phase(
+                objective=ObjectiveRecipe(name="ga"), training=TrainingRecipe(learning_rate=1e-4, max_steps=max(steps))
+            ),
         ),
         save_at=tuple(steps),
     )

@@ -18,7 +18,8 @@ from retrain_equivalence.execution.inputs import Inputs
 from retrain_equivalence.execution.keys import Environment, name_task
 from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.histories.history import Role, Stage
-from retrain_equivalence.histories.unlearning import Phase, Unlearning
+from retrain_equivalence.histories.unlearning import Phase, Unlearning, WeightEdit
+from retrain_equivalence.objectives.catalogue import resolve
 from retrain_equivalence.recipes import dataset as datasets
 from retrain_equivalence.recipes import model as models
 from retrain_equivalence.recipes import probe as probes
@@ -50,10 +51,11 @@ DECLARED: dict[type, dict[str, str]] = {
     },
     Stage: {"dataset": NUMERIC, "training": NUMERIC, "name": COSMETIC, "role": STRUCTURE},
     Unlearning: {
-        "phase": NUMERIC, "tuning": NUMERIC, "save_at": NUMERIC, "name": COSMETIC,
+        "procedure": NUMERIC, "retain_stages": NUMERIC, "preferred": NUMERIC, "tuning": NUMERIC, "save_at": NUMERIC,
+        "name": COSMETIC,
     },
     Phase: {"objective": NUMERIC, "training": NUMERIC},
-    ObjectiveRecipe: dict.fromkeys(("name", "parameters", "source"), NUMERIC),
+    ObjectiveRecipe: dict.fromkeys(("name", "parameters", "source", "terms"), NUMERIC),
     TrainingRecipe: dict.fromkeys(TRAINING, NUMERIC),
     models.LoraTuning: {"lora": NUMERIC},
     models.Lora: dict.fromkeys(("rank", "alpha", "dropout", "target_modules", "across_stages"), NUMERIC),
@@ -209,8 +211,8 @@ def test_every_field_of_a_stages_training_is_identity(name: str, value: object) 
 )
 def test_every_field_of_an_unlearnings_training_is_identity(name: str, value: object) -> None:
     def change(unlearning: Unlearning) -> Unlearning:
-        training = replace(unlearning.phase.training, **{name: value})
-        return replace(unlearning, phase=replace(unlearning.phase, training=training), save_at=())
+        training = replace(unlearning.phases[0].training, **{name: value})
+        return replace(unlearning, procedure=(replace(unlearning.phases[0], training=training),), save_at=())
 
     bare = keys_of(with_unlearning(lambda u: replace(u, save_at=())))
     after = keys_of(with_unlearning(change))
@@ -224,11 +226,12 @@ def test_every_field_of_an_unlearnings_training_is_identity(name: str, value: ob
     [
         lambda u: replace(u, save_at=(0, 4)),
         lambda u: replace(u, tuning=LORA),
-        lambda u: replace(u, phase=replace(u.phase, objective=replace(u.phase.objective, name="simnpo"))),
-        lambda u: replace(u, phase=replace(u.phase, objective=replace(u.phase.objective, parameters={"beta": 0.3}))),
-        lambda u: replace(u, phase=replace(u.phase, objective=replace(u.phase.objective, source="x@0"))),
+        lambda u: replace(u, procedure=(replace(u.phases[0], objective=resolve("simnpo", {}, "")),)),
+        lambda u: replace(u, procedure=(replace(u.phases[0], objective=resolve("npo", {"beta": 0.3}, "")),)),
+        lambda u: replace(u, procedure=(*u.procedure, WeightEdit(task_vector=1.0)), save_at=()),
+        lambda u: replace(u, procedure=u.procedure * 2, save_at=()),
     ],
-    ids=["save_at", "tuning", "objective", "parameters", "source"],
+    ids=["save_at", "tuning", "objective", "parameters", "edit", "phases"],
 )  # fmt: skip
 def test_what_an_unlearning_is_moves_its_key(change: Callable[[Unlearning], Unlearning]) -> None:
     after = keys_of(with_unlearning(change))

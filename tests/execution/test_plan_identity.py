@@ -20,7 +20,7 @@ def test_a_shuffled_control_is_unlearned_on_the_same_batches() -> None:
     runs = [item.spec for item in plan.planned.values() if isinstance(item.spec, UnlearnSpec)]
     by_objective: dict[str, set[int]] = {}
     for run in runs:
-        by_objective.setdefault(run.objective.name, set()).add(run.order_seed)
+        by_objective.setdefault(run.procedure[0].objective.name, set()).add(run.order_seeds[0])
     assert len({run.end for run in runs}) == 2
     assert all(len(seeds) == 1 for seeds in by_objective.values())
 
@@ -34,7 +34,7 @@ def test_the_trained_stages_of_a_shuffled_control_differ_in_their_batches() -> N
 def test_level_items_are_cut_where_the_stage_cuts_them() -> None:
     plan = planned("training.max_length=100", "unlearning_training.max_length=120", "replicates=1")
     runs = [item.spec for item in plan.planned.values() if isinstance(item.spec, UnlearnSpec)]
-    assert {(run.level_max_length, run.training.max_length) for run in runs} == {(100, 120)}
+    assert {(run.level_max_length, run.procedure[0].training.max_length) for run in runs} == {(100, 120)}
 
 
 def test_a_given_that_stands_for_no_state_is_refused() -> None:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from itertools import permutations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,9 +17,7 @@ from retrain_equivalence.histories.orders import (
     shuffle_only,
 )
 from retrain_equivalence.histories.prefix_tree import PrefixTree, Saving
-from retrain_equivalence.histories.unlearning import Phase, Unlearning
 from retrain_equivalence.recipes.dataset import GeneratedDataset
-from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.recipes.training import TrainingRecipe
 
 TRAINING = TrainingRecipe(learning_rate=1e-3, num_train_epochs=1)
@@ -135,13 +132,3 @@ def test_the_base_has_a_name_and_no_prefix() -> None:
     assert PrefixTree.of([base]).saving() == Saving(shared=0, naive=0)
     only_forget = History(stages=(STAGES[3],))
     assert only_forget.oracle() == base
-
-
-def test_saved_steps_default_to_the_first_and_the_last() -> None:
-    objective = ObjectiveRecipe(name="ga")
-    phase = Phase(objective=objective, training=TrainingRecipe(learning_rate=1e-4, max_steps=30))
-    assert Unlearning(name="ga", phase=phase).steps == (0, 30)
-    assert Unlearning(name="ga", phase=phase, save_at=(0, 5, 30)).steps == (0, 5, 30)
-    endless = Phase(objective=objective, training=TRAINING)
-    with pytest.raises(ValueError, match="max_steps"):
-        _ = Unlearning(name="ga", phase=endless).steps

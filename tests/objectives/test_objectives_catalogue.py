@@ -12,7 +12,7 @@ from retrain_equivalence.objectives import catalogue
 from retrain_equivalence.objectives.catalogue import (
     OBJECTIVES,
     build,
-    citation,
+    citations_of,
     entries,
     load_plugins,
     needs,
@@ -98,14 +98,14 @@ def test_what_a_recipe_needs_is_derived():
     assert needs(resolve("npo", {}, "")).reference
     assert not needs(resolve("ga", {}, "")).reference
     assert len(passes_of(resolve("npo", {}, ""))) == 2
-    assert citation(resolve("npo", {}, "")).startswith("@article{zhang2024negative")
+    assert citations_of(resolve("npo", {}, ""))[0].startswith("@article{zhang2024negative")
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "code", "said"),
     [
         ("npoo", {}, "E-CFG-40", "did you mean 'npo'"),
-        ("", {}, "E-CFG-40", "known: ga, nll, npo"),
+        ("", {}, "E-CFG-40", "known: ce_u, distill, dpo"),
         ("npo", {"bata": 1.0}, "E-CFG-41", "did you mean 'beta'"),
         ("ga", {"beta": 1.0}, "E-CFG-41", "has: none"),
         ("npo", {"beta": "0.1"}, "E-CFG-42", "expected a number, found '0.1'"),
@@ -173,9 +173,9 @@ def test_an_edited_plugin_is_another_loss(plugin):
         (PLUGIN.replace("def __call__", "def call"), "E-CFG-45", "lacks __call__"),
         (PLUGIN.replace('"scaled"', '"npo"'), "E-CFG-46", "name 'npo' is taken"),
         (
-            PLUGIN.replace("] = (POLICY_LOGPS,)", "] = (POLICY_LOGPS, ForwardPass(split='retain'))"),
-            "E-CFG-44",
-            "Scaled reads retain/policy/token_logps",
+            PLUGIN.replace("] = (POLICY_LOGPS,)", "] = (POLICY_LOGPS, ForwardPass(signal='hidden'))"),
+            "E-CFG-45",
+            "a layer >= 0 belongs to hidden states",
         ),
     ],
 )

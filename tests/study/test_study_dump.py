@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrain_equivalence.histories.history import Role, Stage
-from retrain_equivalence.histories.unlearning import Phase, Unlearning
-from retrain_equivalence.objectives.catalogue import resolve
+from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, Unlearning, WeightEdit
+from retrain_equivalence.objectives.catalogue import resolve, resolve_sum
 from retrain_equivalence.recipes.dataset import GeneratedDataset, Gsm8kDataset, JsonlDataset, TextDataset, TofuDataset
 from retrain_equivalence.recipes.model import GgufModel, HubModel, LocalModel, Lora, LoraTuning, Pretraining, TinyModel
+from retrain_equivalence.recipes.objective import ObjectiveRecipe, Term
 from retrain_equivalence.recipes.probe import (
     AccuracyProbe,
     AnswerLogprobProbe,
@@ -100,6 +101,49 @@ DATASETS = (
 )
 
 
+def recipe(name: str, **parameters: float) -> ObjectiveRecipe:
+    return resolve(name, parameters, "")
+
+
+LOCAL = st.sampled_from([recipe("ga"), recipe("npo", beta=0.25), recipe("simnpo", beta=2, gamma=1)])
+WITH_RETAIN = st.sampled_from(
+    [
+        recipe("graddiff", retain_weight=0.5),
+        resolve_sum((Term(objective=recipe("npo"), weight=2.0), Term(objective=recipe("retain_nll"))), ""),
+    ]
+)
+PREFERRED = st.just("idk") | st.builds(JsonlDataset, jsonl=st.just("other.jsonl"), prompt=TEXT, **SHARED)
+
+
+@st.composite
+def unlearning(draw: st.DrawFn, name: str, retain: tuple[str, ...], k: int) -> Unlearning:
+    """An unlearning of every form: one phase, several, an edit, a replay; with retain rows or preferred answers."""
+    form = draw(st.sampled_from(["phase", "phases", "edit", "replay", "retain", "preferred"]))
+    last = draw(st.integers(2, 30))
+
+    def phase(objective: ObjectiveRecipe, steps: int = last) -> Phase:
+        return Phase(objective=objective, training=draw(training(max_steps=st.just(steps))))
+
+    common = {"name": name, "tuning": draw(st.none() | TUNING)}
+    match form:
+        case "phases":
+            return Unlearning(procedure=(phase(recipe("nll"), 3), phase(draw(LOCAL))), **common)
+        case "edit":
+            return Unlearning(
+                procedure=(phase(recipe("nll")), WeightEdit(task_vector=draw(st.floats(0.1, 2)))), **common
+            )
+        case "replay":
+            step = ReplayFrom(replay=draw(st.just("since_forget") | st.integers(1, k)))
+            return Unlearning(procedure=(step,), **common)
+        case "retain":
+            return Unlearning(procedure=(phase(draw(WITH_RETAIN)),), retain_stages=retain[:1], **common)
+        case "preferred":
+            return Unlearning(procedure=(phase(recipe("dpo")),), preferred=draw(PREFERRED), **common)
+        case _:
+            saved = draw(st.sampled_from([(), (0, last), (0, 1, last)]))
+            return Unlearning(procedure=(phase(draw(LOCAL)),), save_at=saved, **common)
+
+
 @st.composite
 def studies(draw: st.DrawFn) -> Study:
     """A valid study of two to four stages."""
@@ -116,23 +160,8 @@ def studies(draw: st.DrawFn) -> Study:
         )
         for index, (name, kind) in enumerate(zip(names, kinds, strict=True))
     )
-    last = draw(st.integers(2, 30))
-    unlearnings = tuple(
-        Unlearning(
-            name=f"u{index}",
-            phase=Phase(objective=resolve(objective, parameters, ""), training=draw(training(max_steps=st.just(last)))),
-            tuning=draw(st.none() | TUNING),
-            save_at=draw(st.sampled_from([(), (0, last), (0, 1, last)])),
-        )
-        for index, (objective, parameters) in enumerate(
-            draw(
-                st.lists(
-                    st.sampled_from([("ga", {}), ("npo", {"beta": 0.25}), ("simnpo", {"beta": 2, "gamma": 1})]),
-                    max_size=3,
-                )
-            )
-        )
-    )
+    retain = tuple(name for index, name in enumerate(names) if index != forget)
+    unlearnings = tuple(draw(unlearning(f"u{index}", retain, k)) for index in range(draw(st.integers(0, 3))))
     probes = (
         ForgetScoreProbe(forget_score=names[forget], paraphrases=draw(st.booleans())),
         AnswerLogprobProbe(answer_logprob=names[0], items=draw(st.integers(1, 99))),
@@ -202,7 +231,8 @@ def test_every_default_is_written_out() -> None:
             return {name for item in value for name in names(item)}
         if not is_dataclass(value) or isinstance(value, type):
             return set()
-        own = {item.name for item in fields(value)} - {"phase", "training", "parameters", "source"}
+        own = {item.name for item in fields(value)} - {"training", "parameters", "source"}
+        own -= {"procedure", "terms"}  # of one phase and one objective, whose fields stand in the entry itself
         return own | {name for item in fields(value) for name in names(getattr(value, item.name))}
 
     missing = {name for name in names(load_study("quickstart")) if f"{name}:" not in text}

@@ -69,9 +69,9 @@ def test_paper_studies_hold_table_2(name: str) -> None:
         assert (training.adam_beta1, training.adam_beta2, training.weight_decay) == (0.9, 0.999, 0)
         assert training.max_grad_norm is None
     for unlearning in study.unlearnings:
-        training = unlearning.phase.training
+        training = unlearning.phases[0].training
         assert (training.learning_rate, training.global_batch_size) == (unlearning_rate, 128)
-    losses = [(u.phase.objective.name, u.phase.objective.parameters.get("beta")) for u in study.unlearnings]
+    losses = [(u.phases[0].objective.name, u.phases[0].objective.parameters.get("beta")) for u in study.unlearnings]
     assert losses == [("ga", None), ("npo", 0.5), ("simnpo_sequence", 1.0)]
     assert [history.position() for history in study.all_histories()] == [1, 2, 3, 4]
     assert study.acknowledge == ACKNOWLEDGEMENT
@@ -82,7 +82,7 @@ def test_quickstart_shape() -> None:
     study = load_study("quickstart")
     assert len(study.all_histories()) == 4
     assert len(study.oracles()) == 1
-    assert [u.phase.objective.name for u in study.unlearnings] == ["ga", "npo", "simnpo"]
+    assert [u.phases[0].objective.name for u in study.unlearnings] == ["ga", "npo", "simnpo"]
     assert (study.replicates, study.oracle_replicates) == (8, 8)
 
 
@@ -95,7 +95,7 @@ def test_configurations_are_one_study() -> None:
     """Both files together, in either order, with each position."""
     study = load_study(*CONFIGS)
     assert study == load_study(*reversed(CONFIGS))
-    assert {u.phase.objective.name for u in study.unlearnings} == {"ga", "npo", "simnpo"}
+    assert {u.phases[0].objective.name for u in study.unlearnings} == {"ga", "npo", "simnpo"}
     for position in (1, 2, 3, 4):
         (history,) = load_study(*CONFIGS, overrides=[f"position={position}"]).all_histories()
         assert history.position() == position
@@ -137,7 +137,7 @@ def test_defaults_of_blocks(write: Callable[..., str], study_text: str) -> None:
     assert (tofu.num_train_epochs, tofu.learning_rate) == (2, 1e-3)
     assert (math.num_train_epochs, math.max_steps, math.learning_rate) == (None, 7, 0.5)
     assert safety == tofu
-    ga = study.unlearnings[0].phase.training
+    ga = study.unlearnings[0].phases[0].training
     assert (ga.global_batch_size, ga.learning_rate, ga.num_train_epochs) == (4, 1e-4, None)
     assert study.stages[2].role is Role.FORGET
 
@@ -147,19 +147,19 @@ def test_objective_parameters_are_written_out(write: Callable[..., str], study_t
     given = load_study(write(study_text))
     implied = load_study(write(study_text.replace("beta: 0.1, ", "")))
     assert given == implied
-    assert given.unlearnings[1].phase.objective.parameters == {"beta": 0.1}
+    assert given.unlearnings[1].phases[0].objective.parameters == {"beta": 0.1}
     one = load_study(write(study_text.replace("beta: 0.1, ", "beta: 1, ")))
-    assert type(one.unlearnings[1].phase.objective.parameters["beta"]) is float
+    assert type(one.unlearnings[1].phases[0].objective.parameters["beta"]) is float
 
 
 OVERRIDES = [
     ("replicates=3", lambda study: study.replicates == 3),
-    ("unlearnings.0.learning_rate=2e-5", lambda study: study.unlearnings[0].phase.training.learning_rate == 2e-5),
-    ("unlearnings.npo.beta=0.5", lambda study: study.unlearnings[1].phase.objective.parameters["beta"] == 0.5),
+    ("unlearnings.0.learning_rate=2e-5", lambda study: study.unlearnings[0].phases[0].training.learning_rate == 2e-5),
+    ("unlearnings.npo.beta=0.5", lambda study: study.unlearnings[1].phases[0].objective.parameters["beta"] == 0.5),
     ("stages.tofu.dataset.rows=null", lambda study: study.stages[0].dataset.rows is None),
     ("stages.1.num_train_epochs=5", lambda study: study.stages[1].training.num_train_epochs == 5),
     ("training.learning_rate=0.5", lambda study: study.stages[0].training.learning_rate == 0.5),
-    ("unlearning_training.max_length=64", lambda study: study.unlearnings[0].phase.training.max_length == 64),
+    ("unlearning_training.max_length=64", lambda study: study.unlearnings[0].phases[0].training.max_length == 64),
     ("histories=[[safety, tofu, math]]", lambda study: study.all_histories()[0].name == "safety>tofu>math"),
     ("model={hub: a/b}", lambda study: study.model.hub == "a/b"),
     ("notes=a=b", lambda study: study.notes == "a=b"),
@@ -282,7 +282,7 @@ def test_plugin_objective(write: Callable[..., str], study_text: str) -> None:
     write(PLUGIN, "plugin.py")
     text = study_text.replace("objective: npo, beta: 0.1", "objective: mine_of_the_study_tests, strength: 3")
     study = load_study(write(text), plugins=["plugin.py"])
-    objective = study.unlearnings[1].phase.objective
+    objective = study.unlearnings[1].phases[0].objective
     assert objective.parameters == {"strength": 3.0}
     assert objective.source.startswith("mine_of_the_study_tests@")
     locked = text.replace("mine_of_the_study_tests,", "{name: mine_of_the_study_tests, source: other@00},")

@@ -498,7 +498,7 @@ WRONG = [
         "11:67",
         ("unlearnings.0.save_at", "end with 10"),
     ),
-    Wrong("save_at without the start", "[0, 5, 10]", "[5, 10]", "E-CFG-22", "11:67", ("from 0 to max_steps",)),
+    Wrong("save_at without the start", "[0, 5, 10]", "[5, 10]", "E-CFG-22", "11:67", ("from 0 to the last (10)",)),
     Wrong("save_at not ascending", "[0, 5, 10]", "[0, 6, 5, 10]", "E-CFG-22", "11:67", ("ascending",)),
     Wrong(
         "probe at an unsaved step",

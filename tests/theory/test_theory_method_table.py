@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.predictions import Prediction
 from retrain_equivalence.theory.explicit_run import run
 from retrain_equivalence.theory.linear_methods import retain_rows, unlearned
 from retrain_equivalence.theory.method_table import (
     METHODS,
     Kind,
     MethodSettings,
-    Prediction,
     method_named,
     norm_factor,
 )

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from retrain_equivalence.objectives.npo import NPO
+from retrain_equivalence.recipes.passes import Split
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.training.checkpoint import to_files
+from retrain_equivalence.training.companions import Companions
 from retrain_equivalence.training.loop import train
 from retrain_equivalence.training.reference import reference_logps
 
@@ -20,7 +22,14 @@ def test_three_runs_and_each_resumed_run_give_equal_bits(model_of, rows, tuning)
     def run(start=None):
         model = model_of(tuning).to("cuda")
         steps = train(
-            model, rows, recipe=recipe, objective=NPO(), order_seed=5, pad_id=0, reference=reference, start=start
+            model,
+            rows,
+            recipe=recipe,
+            objective=NPO(),
+            order_seed=5,
+            pad_id=0,
+            companions=Companions(reference={Split.FORGET: reference}),
+            start=start,
         )
         return [step.state() for step in steps]
 

@@ -8,14 +8,15 @@ import torch
 from retrain_equivalence.core.errors import RunError
 from retrain_equivalence.data.order import batches
 from retrain_equivalence.models.codec import Encoded
-from retrain_equivalence.models.forward import pad, token_logps
+from retrain_equivalence.models.forward import observe, pad, token_logps
 from retrain_equivalence.objectives.base import POLICY_LOGPS, Per, Seen, Terms
 from retrain_equivalence.objectives.ga import GradientAscent
 from retrain_equivalence.objectives.nll import NLL
 from retrain_equivalence.objectives.npo import NPO
 from retrain_equivalence.objectives.simnpo import SimNPO
-from retrain_equivalence.recipes.passes import ForwardPass, Split
+from retrain_equivalence.recipes.passes import ForwardPass, Signal, Split, Weights
 from retrain_equivalence.recipes.training import TrainingRecipe
+from retrain_equivalence.training.companions import Companions
 from retrain_equivalence.training.loop import NonFinite, n_steps, train
 from retrain_equivalence.training.reference import reference_logps
 
@@ -28,8 +29,13 @@ def recipe(**changes):
 
 
 def run(model, rows, objective=None, **changes):
-    reference = reference_logps(model, rows, 0) if isinstance(objective, NPO) else None
-    arguments = {"objective": objective or NLL(), "order_seed": SEED, "pad_id": 0, "reference": reference}
+    reference = {Split.FORGET: reference_logps(model, rows, 0)} if isinstance(objective, NPO) else {}
+    arguments = {
+        "objective": objective or NLL(),
+        "order_seed": SEED,
+        "pad_id": 0,
+        "companions": Companions(reference=reference),
+    }
     return train(model, rows, recipe=recipe(**changes), **arguments)
 
 
@@ -120,11 +126,11 @@ def test_micro_batches_under_adamw_stay_near(model_of, rows):
 def test_micro_batches_are_formed_in_length_order(model_of, rows, monkeypatch):
     seen = []
 
-    def recording(model, padded):
+    def recording(model, padded, passes):
         seen.append(padded.targets_BT.shape)
-        return token_logps(model, padded)
+        return observe(model, padded, passes)
 
-    monkeypatch.setattr("retrain_equivalence.training.loop.token_logps", recording)
+    monkeypatch.setattr("retrain_equivalence.training.passes.observe", recording)
     next(run(model_of(), rows, global_batch_size=10, micro_batch_size=4))
     lengths = sorted(len(row.ids) for row in rows)
     assert seen == [(4, lengths[3]), (4, lengths[7]), (2, lengths[9])]
@@ -329,10 +335,19 @@ def test_an_objective_that_counts_otherwise_is_refused(model_of, rows):
         next(run(model_of(), rows, Probing(surplus=1)))
 
 
-def test_an_objective_that_needs_what_is_not_made_is_refused(model_of, rows):
-    retain = type("Retain", (Probing,), {"passes": (ForwardPass(split=Split.RETAIN),)})()
-    with pytest.raises(RunError, match=r"E-RUN-05.*retain/policy/token_logps"):
-        next(run(model_of(), rows, retain))
+@pytest.mark.parametrize(
+    ("asked", "lacks"),
+    [
+        (ForwardPass(split=Split.RETAIN), "retain rows"),
+        (ForwardPass(split=Split.PREFERRED), "preferred answers"),
+        (ForwardPass(weights=Weights.TEACHER), "a frozen teacher model"),
+        (ForwardPass(weights=Weights.REFERENCE, signal=Signal.LOG_DISTRIBUTION), "a frozen reference model"),
+    ],
+)
+def test_an_objective_whose_companions_are_missing_is_refused(model_of, rows, asked, lacks):
+    needing = type("Needing", (Probing,), {"passes": (POLICY_LOGPS, asked)})()
+    with pytest.raises(RunError, match=f"E-RUN-04.*'probing' needs {lacks}"):
+        next(run(model_of(), rows, needing))
 
 
 def test_a_missing_reference_is_refused_before_the_first_step(model_of, rows):

@@ -8,8 +8,10 @@ import torch
 from retrain_equivalence.core.errors import RunError, StoreError
 from retrain_equivalence.objectives.nll import NLL
 from retrain_equivalence.objectives.npo import NPO
+from retrain_equivalence.recipes.passes import Split
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.training.checkpoint import ABOUT, TENSORS, from_files, to_files
+from retrain_equivalence.training.companions import Companions
 from retrain_equivalence.training.loop import train
 from retrain_equivalence.training.reference import reference_logps
 
@@ -32,7 +34,14 @@ def recipe(optimizer="adamw"):
 
 def run(model, rows, asked, objective, reference, start=None):
     return train(
-        model, rows, recipe=asked, objective=objective, order_seed=5, pad_id=0, reference=reference, start=start
+        model,
+        rows,
+        recipe=asked,
+        objective=objective,
+        order_seed=5,
+        pad_id=0,
+        companions=Companions(reference={Split.FORGET: reference}),
+        start=start,
     )
 
 

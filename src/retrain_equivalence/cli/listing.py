@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Literal
 
 import typer
 
 from retrain_equivalence.cli import options
 
 Kind = Literal["objectives", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances"]
+
+UNKNOWN = "as its parameters say"
+"""Of an objective that cannot be asked before a parameter without a default is given."""
 
 
 def listing(
@@ -25,10 +27,10 @@ def listing(
     if as_json:
         common.print_json(entries)
         return
-    from rich.table import Table
+    from rich.table import Column, Table
 
     columns = list(next(iter(entries.values()), {"": ""}))
-    table = Table("name", *columns)
+    table = Table(Column("name", no_wrap=True), *columns)
     for name, entry in entries.items():
         table.add_row(name, *(str(entry[column]) for column in columns))
     common.answer().print(table)
@@ -82,24 +84,20 @@ def _entries(kind: Kind, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]
 
 
 def _objectives(plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]:
+    from retrain_equivalence.objectives.card import card_of
     from retrain_equivalence.objectives.catalogue import entries, load_plugins
-    from retrain_equivalence.recipes.passes import Needs
 
     load_plugins(plugins)
     listed = {}
     for name, entry in entries().items():
-        objective = entry.kind
-        needs = Needs.of(objective.passes)
-        wants = [word for word in ("reference", "retain", "preferred", "hidden") if getattr(needs, word)]
+        card = card_of(entry.kind)
         listed[name] = {
-            "what": _first_line(objective.__doc__),
-            "needs": ", ".join(["forget", *wants]),
-            "local": "yes" if needs.is_local else "no",
-            "defaults": ", ".join(_parameter(f) for f in fields(cast("Any", objective))),
+            "what": card.what,
+            "needs": UNKNOWN if card.needs is None else ", ".join(card.needs.names()),
+            "local": UNKNOWN if card.needs is None else "yes" if card.needs.is_local else "no",
+            "defaults": card.defaults,
+            "passes per step": UNKNOWN if card.cost is None else str(card.cost),
+            "source": card.cited,
+            "also called": "; ".join(card.also_called),
         }
     return listed
-
-
-def _parameter(parameter: Field[Any]) -> str:
-    """`beta=0.1`; a parameter that a study must give has no default."""
-    return parameter.name if parameter.default is MISSING else f"{parameter.name}={parameter.default}"

@@ -5,12 +5,12 @@ Legend: R replicates of the study, N = R + oracle-only replicates, I items.
 Design. Rows are put into the one canonical order first, so that every floating-point sum is independent of the order in
 which the rows arrived. Distances between states of *equal replicate* are dropped at the door: they are coupled by their
 seeds and shared prefix (science of this package: they describe, they never judge), so nothing behind this module can
-use one by accident.
+use one by accident. The rows `gap/...` are coupled on purpose and go into `coupled`, which `gap_growth` alone reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.equivalence.coupled_gaps import PREFIX, CoupledGaps, GapRow
 from retrain_equivalence.records.state_name import StateName
 from retrain_equivalence.records.table import COLUMNS, IDENTIFYING, TEXT_COLUMNS
 
@@ -122,6 +123,7 @@ class Measurements:
         self._cube = np.empty((0, self.N, self.N))
         self._states = np.empty((0, self.N, self.N), dtype=np.uint8)
         self.first_censored: dict[tuple[str, str, int], int] = {}
+        self.coupled = CoupledGaps([], self.R)
         self._read(frame)
         self._steps: dict[tuple[str, str | None, str, str], set[int]] = {}
         scalar_places = ((probe, None, at) for probe, at in self._scalars)
@@ -166,6 +168,10 @@ class Measurements:
             )
         states = self._states_of(codes["status"], names["status"], values)
         self._note_units(codes, names)
+        coupled = np.array([name.startswith(PREFIX) for name in names["probe"]])[codes["probe"]]
+        self.coupled = CoupledGaps(self._gap_rows(codes, names, values, states, np.flatnonzero(coupled)), self.R)
+        values, states = values[~coupled], states[~coupled]
+        codes = {name: column[~coupled] for name, column in codes.items()}
         unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
         scalars = {name: column[unpaired] for name, column in codes.items()}
         # A distance is censored if either side is; against a trained state, which is always there, it is the run's own.
@@ -176,6 +182,26 @@ class Measurements:
         self._read_distances(
             {name: column[paired] for name, column in codes.items()}, names, values[paired], states[paired]
         )
+
+    @staticmethod
+    def _gap_rows(
+        codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8], chosen: Ints
+    ) -> Iterator[GapRow]:
+        for row in chosen.tolist():
+            status = int(states[row])
+            yield GapRow(
+                probe=names["probe"][codes["probe"][row]],
+                test_set=names["item"][codes["item"][row]],
+                one=StateName(
+                    history=names["history"][codes["history"][row]],
+                    replicate=int(codes["replicate"][row]),
+                    unlearning=names["unlearning"][codes["unlearning"][row]],
+                    step=int(codes["step"][row]),
+                ),
+                against=names["against"][codes["against"][row]],
+                value=float(values[row]) if status == OK else float("nan"),
+                status=status,
+            )
 
     @staticmethod
     def _states_of(status: Ints, status_names: list[str], values: Floats) -> NDArray[np.uint8]:

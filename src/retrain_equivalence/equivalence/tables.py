@@ -36,21 +36,43 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
                    n
 `runs`             history, position, unlearning ('' = trained), registered, ok, censored, failed, unscored, missing,
                    first_censored_step
+`methods`          unlearning, alignment ('at_end' | 'at_forget_level'), predicted ('' if theory says nothing), unit
+                   (nats/token), before, before_low, before_high, after, after_low, after_high, oracle, oracle_low,
+                   oracle_high, n, reached, runs, collapsed (None: cannot be told), collapse_stages, diverged.  Forget
+                   loss and runs over all histories: see `equivalence.method_summary`.
+`method_utility`   unlearning, alignment, probe, unit, mean, low, high, n.  Minus the oracle's; retain probes only.
+`method_nearness`  unlearning, alignment, probe, measure, unit, test_set, before_bands, after_bands, mean, low, high,
+                   n.  The primary distance to independent oracles; mean is after minus before, negative if nearer.
+`gap_growth`       unlearning, predicted, probe, measure, test_set ('weights' for parameters), steps, path_rate,
+                   path_low, path_high, n, seed_rate, seed_low, seed_high, seed_n, difference, difference_low,
+                   difference_high, factor, factor_low, factor_high, seed_factor, start, start_low, start_high, end,
+                   end_low, end_high, word ('expands' | 'contracts' | 'not told from frozen' | ''), reason, censored.
+                   Coupled gaps; rates in log units/step, `start` and `end` are path over seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from retrain_equivalence.equivalence import band, natural_forgetting, oracle_distance, path_gap, recency
+from retrain_equivalence.equivalence import (
+    band,
+    gap_growth,
+    method_summary,
+    natural_forgetting,
+    oracle_distance,
+    path_gap,
+    recency,
+)
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_sample
 from retrain_equivalence.equivalence.measurements import CENSORED, FAILED, UNSCORED, StateClass, state_class
+from retrain_equivalence.equivalence.predicted import predicted
 from retrain_equivalence.equivalence.runs import count, status_of_scalars
+from retrain_equivalence.histories.history import Role
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -465,6 +487,126 @@ def runs(case: Case) -> list[Record]:
     return rows
 
 
+def _places(case: Case) -> Iterator[tuple[Unlearning, method_summary.Alignment, method_summary.Stops]]:
+    """Every unlearning at its end and, where runs reached it, at equal forgetting."""
+    for unlearning in case.study.unlearnings if case.unlearned else ():
+        for alignment in method_summary.ALIGNMENTS:
+            at = method_summary.stops(case, unlearning, alignment)
+            if at is not None and (alignment == "at_end" or at.reached):
+                yield unlearning, alignment, at
+
+
+def methods(case: Case) -> list[Record]:
+    """What each unlearning did to the forget items over all histories, and how many of its runs came to grief."""
+    rows: list[Record] = []
+    for unlearning, alignment, at in _places(case):
+        before, after, oracle = method_summary.forgetting(case, unlearning, alignment, at)
+        prediction = predicted(unlearning)
+        rows.append(
+            {
+                "unlearning": unlearning.name,
+                "alignment": alignment,
+                "predicted": str(prediction or ""),
+                "unit": after.unit,
+                **_numbers(before, "before"),
+                **_numbers(after, "after"),
+                **_numbers(oracle, "oracle"),
+                "n": after.n,
+                "reached": at.reached,
+                "runs": at.runs,
+                "collapsed": method_summary.collapsed(case, unlearning, at),
+                "collapse_stages": ", ".join(method_summary.collapse_stages(case)),
+                "diverged": method_summary.diverged(case, unlearning),
+            }
+        )
+    return rows
+
+
+def method_utility(case: Case) -> list[Record]:
+    """Each utility probe of a retain stage after unlearning, minus the oracle's."""
+    retain = {stage.name for stage in case.study.stages if stage.role is Role.RETAIN}
+    named = {probe: probe.partition("/")[0].split(":") for probe in _shown_scalars(case)}
+    probes = [probe for probe, parts in named.items() if parts[0] in UTILITY_KINDS and parts[1] in retain]
+    rows: list[Record] = []
+    for unlearning, alignment, at in _places(case):
+        for probe in probes:
+            estimate = method_summary.utility(case, probe, unlearning, at)
+            rows.append(
+                {
+                    "unlearning": unlearning.name,
+                    "alignment": alignment,
+                    "probe": probe,
+                    "unit": estimate.unit,
+                    **_numbers(estimate),
+                    "n": estimate.n,
+                }
+            )
+    return rows
+
+
+def method_nearness(case: Case) -> list[Record]:
+    """The primary distance to independent oracles before and after, mean over histories."""
+    rows: list[Record] = []
+    for unlearning, alignment, at in _places(case):
+        for probe, test_set in case.table.distance_probes:
+            if measure_of(probe) != PRIMARY_MEASURE:
+                continue
+            found = method_summary.nearness(case, probe, test_set, unlearning, at)
+            rows.append(
+                {
+                    "unlearning": unlearning.name,
+                    "alignment": alignment,
+                    "probe": probe,
+                    "measure": measure_of(probe),
+                    "unit": found.improvement.unit,
+                    "test_set": test_set,
+                    "before_bands": found.before_bands,
+                    "after_bands": found.after_bands,
+                    **_numbers(found.improvement),
+                    "n": found.improvement.n,
+                }
+            )
+    return rows
+
+
+def gap_rates(case: Case) -> list[Record]:
+    """Rates at which histories of equal draws part, beside those of replicates."""
+    rows: list[Record] = []
+    for probe, test_set in case.table.coupled.probes:
+        for unlearning in case.study.unlearnings:
+            found = gap_growth.gap_growth(case, probe, test_set, unlearning)
+            if found is None:
+                continue
+            rows.append(
+                {
+                    "unlearning": unlearning.name,
+                    "predicted": str(predicted(unlearning) or ""),
+                    "probe": probe,
+                    "measure": measure_of(probe),
+                    "test_set": test_set,
+                    "steps": len(found.steps),
+                    **_interval(found.path_rate, "path_rate", "path"),
+                    "n": found.path_rate.n,
+                    **_interval(found.seed_rate, "seed_rate", "seed"),
+                    "seed_n": found.seed_rate.n,
+                    **_interval(found.rate_difference, "difference", "difference"),
+                    **_interval(found.path_factor, "factor", "factor"),
+                    "seed_factor": found.seed_factor.estimate,
+                    **_interval(found.ratio_at_start, "start", "start"),
+                    **_interval(found.ratio_at_end, "end", "end"),
+                    "word": found.word,
+                    "reason": found.path_rate.undefined,
+                    "censored": found.counts.censored,
+                }
+            )
+    return rows
+
+
+def _interval(estimate: Estimate, name: str, bounds: str) -> Record:
+    low, high = estimate.interval
+    return {name: estimate.estimate, f"{bounds}_low": low, f"{bounds}_high": high}
+
+
 TABLES: dict[str, Callable[[Case], list[Record]]] = {
     "trajectories": trajectories,
     "bands": bands,
@@ -476,5 +618,9 @@ TABLES: dict[str, Callable[[Case], list[Record]]] = {
     "utility": utility,
     "stage_losses": stage_losses,
     "runs": runs,
+    "methods": methods,
+    "method_utility": method_utility,
+    "method_nearness": method_nearness,
+    "gap_growth": gap_rates,
 }
 """Every table by name, in the order of the report."""

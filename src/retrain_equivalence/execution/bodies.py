@@ -17,12 +17,14 @@ import numpy as np
 from retrain_equivalence.core.errors import InputError, RunError, raise_all
 from retrain_equivalence.core.identity import Digest, Key, canonical_json, digest_of_bytes
 from retrain_equivalence.execution.distances import distance_values
+from retrain_equivalence.execution.gaps import gap_values
 from retrain_equivalence.execution.plan import Plan, Planned
 from retrain_equivalence.execution.signals import Interrupted, StopFlag
 from retrain_equivalence.execution.specs import (
     BaseSpec,
     CellsSpec,
     DistanceSpec,
+    GapSpec,
     GivenSpec,
     ProbeSpec,
     StageLossSpec,
@@ -31,7 +33,9 @@ from retrain_equivalence.execution.specs import (
 )
 from retrain_equivalence.execution.states import ADAPTER, FULL, States, step_file
 from retrain_equivalence.execution.task import Task
+from retrain_equivalence.execution.unlearning_material import UnlearningMaterial
 from retrain_equivalence.execution.values import Values
+from retrain_equivalence.histories.unlearning import WeightEdit
 from retrain_equivalence.models.base import base_files, open_files
 from retrain_equivalence.models.lora import adapter_weights, attach, load_adapter, merge, unmoved
 from retrain_equivalence.models.weights import from_safetensors, load_weights, to_safetensors, weights_of
@@ -44,14 +48,13 @@ from retrain_equivalence.probes.prediction_sets import prediction_sets
 from retrain_equivalence.probes.scoring import encode_answer, mean_logps
 from retrain_equivalence.recipes.model import LoraTuning, TinyModel, Tuning
 from retrain_equivalence.recipes.objective import ObjectiveRecipe
-from retrain_equivalence.recipes.passes import Needs
 from retrain_equivalence.recipes.probe import PredictionProbe
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.store.checkpoints import Checkpoints, discard_checkpoints
 from retrain_equivalence.training import checkpoint
 from retrain_equivalence.training.duration import n_steps
 from retrain_equivalence.training.loop import LoopState, LoopStep, NonFinite, train
-from retrain_equivalence.training.reference import reference_logps
+from retrain_equivalence.training.weight_edit import subtract_task_vector, trainable
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +133,8 @@ class Bodies:
                 return self.stage_losses(spec)
             case DistanceSpec() as spec:
                 return self.distance(spec)
+            case GapSpec() as spec:
+                return self.gap(spec)
 
     def digests(self, parents: tuple[Key, ...]) -> dict[Key, Digest]:
         """Return the digests under which the parents lie in the store."""
@@ -232,62 +237,72 @@ class Bodies:
         for done in steps:
             losses.append([done.step, done.loss, done.gradient_norm, done.learning_rate])
             tokens, at = done.tokens, done.step
-            self._offer(done, lambda: {"log.json": _log(losses)})
+            self._offer(at, done, lambda: {"log.json": _log(losses)}, last=at == done.n_steps)
         return _log(losses), {"tokens": tokens, "steps": at}
 
     def unlearn(self, planned: Planned, spec: UnlearnSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Unlearn from the end model; a non-finite loss is an outcome, later steps are censored."""
         model, codec = self.states.merged(spec.end, spec.base)
-        rows = self.states.rows(spec.data, spec.base, codec, max_length=spec.training.max_length, on_long=spec.on_long)
-        objective = build_objective(spec.objective)
-        reference = None
-        if Needs.of(objective.passes).reference:
-            reference = reference_logps(model, rows, codec.pad_id)
+        material = UnlearningMaterial.gather(self.states, spec, model, codec)
         if isinstance(spec.tuning, LoraTuning):
             model = attach(model, spec.tuning.lora, spec.adapter_seed)
         dataset = self.states.datasets[spec.data]
         level = forget_loss(dataset, spec.level_items, max_length=spec.level_max_length).examples
         level_rows = [encode_answer(codec, example, spec.level_max_length) for example in level]
-        key = planned.task.key
-        kept = self._resume(key, spec.training.max_steps or 0)
-        trajectory: list[list[float]] = json.loads(kept.extra["trajectory.json"])["losses"] if kept else []
-        losses: list[list[float]] = json.loads(kept.extra["log.json"])["steps"] if kept else []
-        saved: dict[str, bytes | Path] = {}
-        if kept:
-            saved.update((name, data) for name, data in kept.extra.items() if name.startswith("step-"))
-        outcome, tokens, at = "finished", 0, kept.state.step if kept else 0
-
-        def gathered() -> dict[str, bytes | Path]:
-            return {"log.json": _log(losses), "trajectory.json": _trajectory(level_rows, trajectory), **saved}
-
+        kept = self._resume(planned.task.key, spec.n_steps)
+        record = _Record.of(kept, level_rows)
         before = _adapter(model, spec.tuning)
-        steps = train(
-            model, rows, recipe=spec.training, objective=objective, order_seed=spec.order_seed, pad_id=codec.pad_id,
-            reference=reference, start=kept.state if kept else None, place=planned.task.label,
-        )  # fmt: skip
-        try:
-            for done in steps:
-                losses.append([done.step, done.loss, done.gradient_norm, done.learning_rate])
-                measured = mean_logps(Subject(model=model, codec=codec), level_rows)
-                if not np.isfinite(measured).all():
+        # Only an edit looks back at the start; a copy of all weights for nothing would double the memory.
+        start = trainable(model) if any(isinstance(part, WeightEdit) for part in spec.procedure) else {}
+        outcome = "finished"
+
+        def reached(step: int, tokens: int) -> bool:
+            """Note a state: its loss on the forget items, and its weights if they are to be kept; False if it left."""
+            measured = mean_logps(Subject(model=model, codec=codec), level_rows)
+            if not np.isfinite(measured).all():
+                return False
+            record.losses.append([-value for value in measured])
+            record.step, record.tokens = step, tokens
+            if step in spec.save_at:
+                record.saved.update((step_file(step, n), d) for n, d in _state_files(model, spec.tuning).items())
+            return True
+
+        begin = 0
+        for number, part in enumerate(spec.procedure):
+            first, begin = begin, begin + part.n_steps
+            if number < record.part:
+                continue
+            tokens = record.tokens if number > record.part else record.tokens_before
+            if isinstance(part, WeightEdit):
+                subtract_task_vector(model, start, part.task_vector)
+                if not reached(begin, tokens):
                     outcome = "diverged"
                     break
-                trajectory.append([-value for value in measured])
-                tokens, at = done.tokens, done.step
-                if done.step in spec.save_at:
-                    saved.update((step_file(done.step, n), d) for n, d in _state_files(model, spec.tuning).items())
-                self._offer(done, gathered)
-        except NonFinite:
-            outcome = "diverged"
-        about = {"outcome": outcome, "finite_steps": len(trajectory), "steps": spec.training.max_steps}
+                continue
+            record.part, record.tokens_before = number, tokens
+            steps = train(
+                model, material.rows(number), recipe=part.training, objective=build_objective(part.objective),
+                order_seed=spec.order_seeds[number], pad_id=codec.pad_id, companions=material.companions(number),
+                start=kept.state if kept and number == kept.part else None, place=planned.task.label,
+            )  # fmt: skip
+            try:
+                for done in steps:
+                    record.log.append([first + done.step, done.loss, done.gradient_norm, done.learning_rate])
+                    if not reached(first + done.step, tokens + done.tokens):
+                        outcome = "diverged"
+                        break
+                    last = first + done.step == spec.n_steps
+                    self._offer(first + done.step, done, record.files, last=last)
+            except NonFinite:
+                outcome = "diverged"
+            if outcome != "finished":
+                break
+        about = {"outcome": outcome, "finite_steps": len(record.losses), "steps": spec.n_steps}
         if before is not None:
             about["moved"] = _moved(before, model)
         self.states.restore(spec.base, model)
-        files: dict[str, bytes | Path] = {
-            "about.json": canonical_json(about).encode(),
-            **gathered(),
-        }
-        return files, {"tokens": tokens, "steps": at}
+        files: dict[str, bytes | Path] = {"about.json": canonical_json(about).encode(), **record.results()}
+        return files, {"tokens": record.tokens, "steps": record.step}
 
     def _resume(self, key: Key, n_steps: int) -> _Kept | None:
         """Return the newest in-stage checkpoint of a task, if a run was interrupted inside it."""
@@ -299,15 +314,24 @@ class Bodies:
         extra = {name.removeprefix(EXTRA): data for name, data in files.items() if name.startswith(EXTRA)}
         return _Kept(state=checkpoint.from_files(files.__getitem__), extra=extra)
 
-    def _offer(self, done: LoopStep, gathered: Callable[[], Mapping[str, bytes | Path]]) -> None:
-        """Take a checkpoint if one is due; raise `Interrupted` after it if the run was asked to stop."""
+    def _offer(
+        self, step: int, done: LoopStep, gathered: Callable[[], Mapping[str, bytes | Path]], *, last: bool
+    ) -> None:
+        """Take a checkpoint if one is due; raise `Interrupted` after it if the run was asked to stop.
+
+        Args:
+            step: of the whole task; an unlearning counts its phases through.
+            done: the loop's step, whose state is taken.
+            gathered: what the body keeps beside it.
+            last: whether the task is done: it then commits and needs no checkpoint.
+        """
         stopping = self.stop.is_set()
-        if done.step == done.n_steps or not (stopping or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
+        if last or not (stopping or time.monotonic() - self._saved_at > CHECKPOINT_SECONDS):
             return
         assert self._checkpoints is not None
         files: dict[str, bytes | Path] = dict(checkpoint.to_files(done.state()))
         files |= {EXTRA + name: data for name, data in gathered().items()}
-        self._checkpoints.save(done.step, files)
+        self._checkpoints.save(step, files)
         self._saved_at = time.monotonic()
         if stopping:
             raise Interrupted
@@ -392,6 +416,11 @@ class Bodies:
         files["about.json"] = canonical_json({"steps": list(spec.steps or (0,))}).encode()
         return files
 
+    def gap(self, spec: GapSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Compute the coupled gaps of one unlearning's states, in predictions and in weights."""
+        _, codec = self.states.base(spec.bases[0][1])
+        return {"rows.parquet": gap_values(self.store, self.states, spec, self._cells(spec.cells, codec))}, {}
+
     def distance(self, spec: DistanceSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Compute the declared distances from the snapshots of all states."""
         return {"rows.parquet": distance_values(self.store, spec)}, {}
@@ -401,12 +430,65 @@ Made = dict[str, float | int | str]
 """What a task took: tokens and steps."""
 
 
+PART = "part.json"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
     """An in-stage checkpoint: the loop's state and what the body had gathered."""
 
     state: LoopState
     extra: Mapping[str, bytes]
+
+    @property
+    def part(self) -> int:
+        """Of an unlearning: which step of its procedure the loop stands in."""
+        return int(json.loads(self.extra[PART])["part"])
+
+
+@dataclass(slots=True, kw_only=True)
+class _Record:
+    """What an unlearning run has gathered so far; a checkpoint holds it, and its last form is the run's result."""
+
+    level_rows: list[Encoded]
+    losses: list[list[float]] = field(default_factory=list)
+    """Per step from step 1: whole-response loss of each forget item, nats per token."""
+    log: list[list[float]] = field(default_factory=list)
+    """Per optimizer step: step, loss, gradient norm, learning rate."""
+    saved: dict[str, bytes | Path] = field(default_factory=dict)
+    """States that are kept."""
+    part: int = 0
+    """Which step of the procedure is under way."""
+    step: int = 0
+    """Steps of the whole procedure that are done."""
+    tokens: int = 0
+    """Real tokens trained on so far."""
+    tokens_before: int = 0
+    """Those of the procedure's earlier steps."""
+
+    @classmethod
+    def of(cls, kept: _Kept | None, level_rows: list[Encoded]) -> _Record:
+        """Return the record of a checkpoint, or an empty one."""
+        if kept is None:
+            return cls(level_rows=level_rows)
+        about = json.loads(kept.extra[PART])
+        return cls(
+            level_rows=level_rows,
+            losses=json.loads(kept.extra["trajectory.json"])["losses"],
+            log=json.loads(kept.extra["log.json"])["steps"],
+            saved={name: data for name, data in kept.extra.items() if name.startswith("step-")},
+            **about,
+        )
+
+    def results(self) -> dict[str, bytes | Path]:
+        """Return as files what a finished run keeps."""
+        kept = {"log.json": _log(self.log), "trajectory.json": _trajectory(self.level_rows, self.losses)}
+        return {**kept, **self.saved}
+
+    def files(self) -> dict[str, bytes | Path]:
+        """Return as files what a checkpoint keeps: the results so far, and where the run stands."""
+        about = {name: getattr(self, name) for name in ("part", "step", "tokens", "tokens_before")}
+        return {**self.results(), PART: canonical_json(about).encode()}
 
 
 def truncated_rows(codec: Codec, dataset: Dataset, max_length: int) -> list[Encoded]:

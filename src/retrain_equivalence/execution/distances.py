@@ -57,7 +57,7 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     import pandas as pd
 
     states = [*spec.states, *spec.oracles]
-    shots = [_open(store, state) for state in states]
+    shots = [open_snapshot(store, state) for state in states]
     first = next(shot for shot in shots if shot is not None)
     present = np.array([shot is not None for shot in shots])
     # float64 throughout: a probability below 1e-38, which unlearned models reach, would be 0 in float32 and KL
@@ -87,7 +87,7 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     return to_parquet(typed(pd.concat(frames, ignore_index=True)))
 
 
-def _open(store: Store, state: Snapshot) -> prediction.Snapshot | None:
+def open_snapshot(store: Store, state: Snapshot) -> prediction.Snapshot | None:
     """Return a state's snapshot, or None where its trajectory, or the state itself, had left the numbers."""
     artifact = store.get(state.task)
     prefix = step_file(state.step, "")

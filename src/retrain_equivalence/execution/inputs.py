@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from retrain_equivalence.core.errors import InputError, InstrumentError, Problem, visible
+from retrain_equivalence.core.errors import InputError, InstrumentError, Problem, StudyError, raise_all, visible
 from retrain_equivalence.core.identity import Digest, Key, Plain, canonical_json, key_of
 from retrain_equivalence.data.example import Dataset, Provenance, digest_of_rows
 from retrain_equivalence.data.ingest import Locations, check_overlap, from_files, ingest, to_files
+from retrain_equivalence.data.preferred import answers_from, idk_answers
+from retrain_equivalence.execution.layer_range import layer_problems
+from retrain_equivalence.histories.unlearning import Unlearning
 from retrain_equivalence.models.directory import check_model_directory
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.model import GgufModel, HubModel, LocalModel, TinyModel
@@ -31,6 +34,8 @@ MODEL_SUFFIXES = (".safetensors", ".json", ".jinja")
 """Files that a model folder is read from."""
 
 PLACEBO = "placebo"
+IDK = "preferred idk"
+"""The forget prompts with the package's "I don't know" answers; other preferred answers are `preferred UNLEARNING`."""
 PRETRAINING = "(pretraining)"
 
 
@@ -39,7 +44,8 @@ class Inputs:
     """A study's data and the identity of its foreign weights."""
 
     datasets: Mapping[str, Dataset]
-    """Stage name -> data; `placebo` and `(pretraining)` where the study has them."""
+    """Stage name -> data; `placebo`, `(pretraining)`, `preferred idk` and `preferred UNLEARNING` where the study has
+    them."""
     model_source: str
     """SHA-256 over the foreign model's files, or its locked hub revision; empty for a model made here."""
     given_sources: tuple[str, ...]
@@ -66,15 +72,47 @@ def asked_datasets(study: Study) -> dict[str, AnyDataset]:
         asked[PLACEBO] = study.placebo
     if isinstance(study.model, TinyModel) and study.model.pretraining is not None:
         asked[PRETRAINING] = study.model.pretraining.dataset
+    for unlearning in study.unlearnings:
+        if unlearning.preferred is not None and unlearning.preferred != "idk":
+            asked[f"preferred {unlearning.name}"] = unlearning.preferred
     return asked
+
+
+def _prefer(study: Study, datasets: dict[str, Dataset]) -> None:
+    """Bring every preferred set into the form of the forget set, in place.
+
+    Raises:
+        InputError: E-DATA-89 with the problems of all of them.
+    """
+    problems: list[Problem] = []
+    forget = datasets[study.forget.name]
+    for unlearning in study.unlearnings:
+        name = preferred_name(unlearning)
+        if name == IDK:
+            datasets[IDK] = idk_answers(forget)
+        elif name is not None:
+            try:
+                datasets[name] = answers_from(datasets[name], forget, field_of(name))
+            except InputError as error:
+                problems += error.problems
+    raise_all(InputError, problems)
+
+
+def preferred_name(unlearning: Unlearning) -> str | None:
+    """Return the name under which an unlearning's preferred answers are kept; None if it has none."""
+    if unlearning.preferred is None:
+        return None
+    return IDK if unlearning.preferred == "idk" else f"preferred {unlearning.name}"
 
 
 def field_of(name: str) -> str:
     """Return the field of the study that asks for a data set.
 
-    >>> field_of("math")
-    'stages.math.dataset'
+    >>> field_of("math"), field_of("preferred dpo")
+    ('stages.math.dataset', 'unlearnings.dpo.preferred')
     """
+    if name.startswith("preferred "):
+        return f"unlearnings.{name.removeprefix('preferred ')}.preferred"
     return {PLACEBO: "placebo", PRETRAINING: "model.pretraining.dataset"}.get(name, f"stages.{name}.dataset")
 
 
@@ -92,12 +130,15 @@ def read_inputs(study: Study, where: Locations) -> Inputs:
     problems += _model_problems(study, where)
     if not problems:
         problems += _placebo_problems(study, datasets) + _probe_problems(study, datasets)
-        staged = {name: dataset for name, dataset in datasets.items() if name != PRETRAINING}
+        # Preferred answers share their prompts with the forget set by design.
+        staged = {n: dataset for n, dataset in datasets.items() if n != PRETRAINING and not n.startswith("preferred ")}
         problems += check_overlap(staged, study.forget.name)
     if problems:
         raise family(*(problem for problem in problems if problem.code.startswith(family.prefix + "-")))
     if PLACEBO in datasets:
         datasets[PLACEBO] = _as_many(datasets[PLACEBO], datasets[study.forget.name])
+    _prefer(study, datasets)
+    raise_all(StudyError, layer_problems(study, where.study_dir))
     return Inputs(
         datasets=datasets,
         model_source=_model_source(study, where),
@@ -142,9 +183,15 @@ def load_datasets(store: Store, keys: Mapping[str, Key], study: Study, where: Lo
             loaded[name] = from_files(artifact.read)
             continue
         dataset = ingest(recipe, where)
-        loaded[name] = _as_many(dataset, loaded[study.forget.name]) if name == PLACEBO else dataset
-        if dataset_key(loaded[name].digest) != keys[name]:
+        if name == PLACEBO:
+            dataset = _as_many(dataset, loaded[study.forget.name])
+        elif name.startswith("preferred "):
+            dataset = answers_from(dataset, loaded[study.forget.name], field_of(name))
+        loaded[name] = dataset
+        if dataset_key(dataset.digest) != keys[name]:
             raise InputError.of("E-DATA-31", dataset.provenance.source, "changed since the run began", "run again")
+    if IDK in keys:
+        loaded[IDK] = idk_answers(loaded[study.forget.name])
     return loaded
 
 

@@ -15,14 +15,16 @@ from retrain_equivalence.core.identity import Key, plain
 from retrain_equivalence.core.seeds import Seeds
 from retrain_equivalence.data.example import Dataset
 from retrain_equivalence.data.order import steps_per_epoch
-from retrain_equivalence.execution.inputs import PLACEBO, PRETRAINING, Inputs, dataset_key
+from retrain_equivalence.execution.inputs import PLACEBO, PRETRAINING, Inputs, dataset_key, preferred_name
 from retrain_equivalence.execution.keys import Environment, Named, name_task
 from retrain_equivalence.execution.specs import (
     BaseSpec,
     CellsSpec,
     DistanceSpec,
+    GapSpec,
     GivenSpec,
     ProbeSpec,
+    RowsOf,
     Snapshot,
     Spec,
     StageLossSpec,
@@ -32,7 +34,9 @@ from retrain_equivalence.execution.specs import (
 from retrain_equivalence.execution.task import Task
 from retrain_equivalence.histories.history import History, Role, Stage
 from retrain_equivalence.histories.prefix_tree import PrefixTree, Saving
-from retrain_equivalence.histories.unlearning import Unlearning
+from retrain_equivalence.histories.unlearning import ReplayFrom, Unlearning
+from retrain_equivalence.objectives.catalogue import passes_of
+from retrain_equivalence.objectives.cost import cost_of_passes
 from retrain_equivalence.recipes.model import LoraTuning, TinyModel
 from retrain_equivalence.recipes.probe import AnyProbe, PredictionProbe, probe_name, probe_stage
 from retrain_equivalence.recipes.training import TrainingRecipe
@@ -275,39 +279,68 @@ class _Planner:
                     end, base = trained[history.name, replicate]
                     if given := self._given(history, replicate, unlearning.name):
                         key = self._take(given, base)
-                        self._measure_run(history, replicate, unlearning, key, base, last=unlearning.steps[-1])
+                    elif unlearning.replay is not None:
+                        # The replayed model is a node of the tree: at equal seeds it is the history's own oracle.
+                        self._refuse_unknown_past(history, replicate, unlearning, unlearning.replay)
+                        key, _ = self._train(unlearning.replay.result(history), replicate)
                     else:
                         key = self._unlearn(history, replicate, unlearning, end, base)
-                        self._measure_run(history, replicate, unlearning, key, base)
+                    self._measure_run(history, replicate, unlearning, key, base)
                     runs[history.name, replicate, unlearning.name] = key
         return runs
+
+    def _refuse_unknown_past(
+        self, history: History, replicate: int, unlearning: Unlearning, replay: ReplayFrom
+    ) -> None:
+        """A given checkpoint has no earlier states: ours would be those of another model."""
+        kept = len(replay.kept(history).stages)
+        if self._taken(history, replicate) > kept:
+            raise StudyError.of(
+                "E-CFG-62", f"unlearnings.{unlearning.name}",
+                f"'{history.name}' is given as a checkpoint, and its state after {kept} stages is not",
+                "give that state too, or leave this unlearning out",
+            )  # fmt: skip
+
+    def _is_one_state(self, run: Key) -> bool:
+        """Whether a run is a trained or given state, which stands for the last step alone, and no trajectory."""
+        return not isinstance(self.plan.planned[run].spec, UnlearnSpec)
 
     def _unlearn(self, history: History, replicate: int, unlearning: Unlearning, end: Key, base: Key) -> Key:
         data = self.inputs.datasets[self.study.forget.name]
         # Unlearning sees the same batches from every history of a replicate, shuffled controls included.
         seeds = self._seeds(replicate)
-        training = unlearning.phase.training
+        procedure = tuple(step for step in unlearning.procedure if not isinstance(step, ReplayFrom))
+        stages = {stage.name: stage for stage in self.study.stages}
+        retain = tuple(
+            RowsOf(data=self._keys[name], on_long=stages[name].dataset.on_long) for name in unlearning.retain_stages
+        )
+        forget = RowsOf(data=dataset_key(data.digest), on_long=self.study.forget.dataset.on_long)
+        preferred = preferred_name(unlearning)
         spec = UnlearnSpec(
             end=end,
             base=base,
-            data=dataset_key(data.digest),
-            objective=unlearning.phase.objective,
-            training=training,
-            on_long=self.study.forget.dataset.on_long,
+            data=forget.data,
+            procedure=procedure,
+            on_long=forget.on_long,
             tuning=unlearning.tuning if unlearning.tuning is not None else self.study.model.tuning,
-            order_seed=seeds.stream("order", f"unlearn {data.digest}"),
+            order_seeds=tuple(seeds.stream("order", f"unlearn {data.digest}", n) for n in range(len(procedure))),
+            retain_order_seeds=tuple(seeds.stream("order", "unlearn retain", n) for n in range(len(procedure))),
+            memory_seed=seeds.stream("objective"),
             adapter_seed=seeds.stream("unlearning adapter"),
             save_at=unlearning.steps,
             level_items=self.study.forget_level_items,
             level_max_length=self.study.forget.training.max_length,
+            retain=retain,
+            preferred=None if preferred is None else replace(forget, data=self._keys[preferred]),
         )
-        named = name_task("unlearn", _without(spec, "end", "base"), (end, base, spec.data), self.environment)
-        _, weight = self._steps_and_tokens(training, data)
+        read = (*(rows.data for rows in retain), *((spec.preferred.data,) if spec.preferred else ()))
+        named = name_task("unlearn", _without(spec, "end", "base"), (end, base, spec.data, *read), self.environment)
+        weight = sum(
+            cost_of_passes(passes_of(phase.objective)).work * self._steps_and_tokens(phase.training, data)[1]
+            for phase in unlearning.phases
+        )
         label = f"unlearn {history.name} {unlearning.name} r{replicate}"
-        key = self._add(named, spec, label, 1.5 * weight)
-        name = StateName(history=history.name, replicate=replicate, unlearning=unlearning.name)
-        self.plan.measurements.append(Measurement(task=key, state=name, probe="forget_loss", checkpoint=key))
-        return key
+        return self._add(named, spec, label, 1.5 * weight)
 
     # -- measurements --------------------------------------------------------------------------------------------
 
@@ -372,11 +405,19 @@ class _Planner:
     def _steps(self, unlearning: Unlearning, probe: AnyProbe) -> tuple[int, ...]:
         return tuple(s for s in unlearning.steps if s > 0 and (probe.at is None or s in probe.at))
 
-    def _measure_run(
-        self, history: History, replicate: int, unlearning: Unlearning, run: Key, base: Key, last: int = 0
-    ) -> None:
-        """Measure every saved step of a run; of a given checkpoint, which stands for step `last`, its only state."""
+    def _measure_run(self, history: History, replicate: int, unlearning: Unlearning, run: Key, base: Key) -> None:
+        """Measure every saved step of a run; of one that is a single state, that state as the last step."""
+        last = unlearning.last if self._is_one_state(run) else 0
         name = StateName(history=history.name, replicate=replicate, unlearning=unlearning.name, step=last)
+        forget = self.study.forget
+        if last:
+            level = ProbeSpec(
+                state=run, base=base, steps=None, probe=None, data=self._keys[forget.name],
+                items=self.study.forget_level_items, max_length=forget.training.max_length,
+            )  # fmt: skip
+            self._measure(level, name, "forget_loss", run)
+        else:
+            self.plan.measurements.append(Measurement(task=run, state=name, probe="forget_loss", checkpoint=run))
         for probe in self._scalar_probes:
             steps = None if last else self._steps(unlearning, probe)
             stage = next(stage for stage in self.study.stages if stage.name == probe_stage(probe))
@@ -449,7 +490,22 @@ class _Planner:
             name = StateName(history="", replicate=0, unlearning=unlearning)
             self.plan.measurements.append(Measurement(task=key, state=name, probe=probe_name(probe), checkpoint=key))
 
+        def gaps(states: tuple[Snapshot, ...], unlearning: str) -> None:
+            """Coupled gaps, for the one contrast that reads them."""
+            spec = GapSpec(
+                probe=probe, cells=cells, states=states, bases=tuple(bases.items()), unlearning=unlearning,
+                history_order=tuple(histories),
+            )  # fmt: skip
+            read = (cells, *(key for s in states for key in (s.task, s.state)), *bases.values())
+            named = name_task("gap", _without(spec, "cells"), tuple(dict.fromkeys(read)), self.environment)
+            key = self._add(named, spec, f"gaps {unlearning or 'trained'}", 100.0 * len(states))
+            name = StateName(history="", replicate=0, unlearning=unlearning)
+            self.plan.measurements.append(Measurement(task=key, state=name, probe="gap", checkpoint=key))
+
+        parting = any(comparison.contrast == "gap_growth" for comparison in study.comparisons)
         distances(tuple(ends), "", 0)
+        if parting:
+            gaps(tuple(ends), "")
         for unlearning in study.unlearnings:
             states = list(ends)
             steps = self._steps(unlearning, probe)
@@ -458,13 +514,15 @@ class _Planner:
                     run = runs.get((name, r, unlearning.name))
                     if run is None:
                         continue
-                    taken = isinstance(self.plan.planned[run].spec, GivenSpec)
+                    taken = self._is_one_state(run)
                     state_name = StateName(history=name, replicate=r, unlearning=unlearning.name)
                     task = snapshot(run, bases[r], None if taken else steps, state_name)
                     for step in unlearning.steps[-1:] if taken else steps:
                         at = replace(state_name, step=step)
                         states.append(Snapshot(name=at, task=task, step=0 if taken else step, state=run))
-            distances(tuple(states), unlearning.name, steps[-1])
+            distances(tuple(states), unlearning.name, unlearning.last if unlearning.replay else steps[-1])
+            if parting:
+                gaps(tuple(state for state in states if state.name.unlearning), unlearning.name)
 
     # -- cost ----------------------------------------------------------------------------------------------------
 

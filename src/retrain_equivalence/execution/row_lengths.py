@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from retrain_equivalence.core.errors import InputError, Problem, visible
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.data.example import Dataset
-from retrain_equivalence.execution.inputs import PLACEBO, Inputs, asked_datasets, field_of
+from retrain_equivalence.execution.inputs import PLACEBO, Inputs, asked_datasets, field_of, preferred_name
 from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
 from retrain_equivalence.recipes.dataset import AnyDataset, JsonlDataset, TextDataset, kind_of
 
@@ -43,18 +43,23 @@ def readings(plan: Plan, inputs: Inputs) -> list[Reading]:
     uses = [(stage.name, stage.training.max_length, STAGES) for stage in study.stages]
     if study.placebo is not None:
         uses.append((PLACEBO, forget.training.max_length, STAGES))
-    uses += [(forget.name, unlearning.phase.training.max_length, UNLEARNINGS) for unlearning in study.unlearnings]
-    needed = {
-        (spec.data, spec.training.max_length, spec.on_long)
-        for spec in (planned.spec for planned in plan.planned.values())
-        if isinstance(spec, StageSpec | UnlearnSpec)
-    }
+    for unlearning in study.unlearnings:
+        read = [forget.name, *unlearning.retain_stages, preferred_name(unlearning)]
+        uses += [(name, phase.training.max_length, UNLEARNINGS) for phase in unlearning.phases for name in read if name]
+    needed: set[tuple[Key, int, OnLong]] = set()
+    for planned in plan.planned.values():
+        match planned.spec:
+            case StageSpec() as spec:
+                needed.add((spec.data, spec.training.max_length, spec.on_long))
+            case UnlearnSpec() as spec:
+                needed.update((rows.data, max_length, rows.on_long) for rows, max_length in spec.reads())
     found = [
         Reading(
             data=keys[name],
             max_length=max_length,
-            on_long=asked[name].on_long,
-            place=f"{field_of(name).removesuffix('.dataset')} {source_words(asked[name])}",
+            # Preferred answers that are too long are treated as their forget rows are.
+            on_long=asked[forget.name if name.startswith("preferred ") else name].on_long,
+            place=f"{field_of(name).removesuffix('.dataset')} {source_words(asked[name]) if name in asked else 'idk'}",
             field=limit,
         )
         for name, max_length, limit in uses

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from retrain_equivalence.core.identity import Key
+from retrain_equivalence.histories.unlearning import Phase, WeightEdit
 from retrain_equivalence.recipes.model import AnyModel, Tuning
-from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.recipes.probe import AnyProbe, PredictionProbe
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.records.state_name import StateName
@@ -52,22 +52,53 @@ class StageSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowsOf:
+    """A data set's training rows, as an unlearning reads them beside the forget rows."""
+
+    data: Key
+    on_long: OnLong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UnlearnSpec:
     """Unlearn the forget stage from an end model, keep the states at `save_at`, record the forget loss at each step."""
 
     end: Key
     base: Key
     data: Key
-    objective: ObjectiveRecipe
-    training: TrainingRecipe
+    procedure: tuple[Phase | WeightEdit, ...]
     on_long: OnLong
     tuning: Tuning
-    order_seed: int
+    order_seeds: tuple[int, ...]
+    """Of the forget rows, one per step of the procedure."""
+    retain_order_seeds: tuple[int, ...]
+    """Of the retain rows, one per step of the procedure."""
+    memory_seed: int
+    """Of what an objective draws once."""
     adapter_seed: int
     save_at: tuple[int, ...]
     level_items: int
     level_max_length: int
     """The forget stage's own, so that step 0, the oracle and every step are measured on the same tokens."""
+    retain: tuple[RowsOf, ...] = ()
+    """What the method may read of the stages that are kept; empty unless an objective needs it."""
+    preferred: RowsOf | None = None
+    """The forget rows with preferred answers; None unless an objective needs them."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole procedure."""
+        return sum(step.n_steps for step in self.procedure)
+
+    def reads(self) -> tuple[tuple[RowsOf, int], ...]:
+        """Return everything that is trained on or read beside it, with the length at which it is cut."""
+        sets = (
+            RowsOf(data=self.data, on_long=self.on_long),
+            *self.retain,
+            *((self.preferred,) if self.preferred else ()),
+        )
+        lengths = {step.training.max_length for step in self.procedure if isinstance(step, Phase)}
+        return tuple((rows, length) for rows in sets for length in sorted(lengths))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,4 +175,20 @@ class DistanceSpec:
     """Steps at which the costlier divergences are computed too."""
 
 
-Spec = BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | StageLossSpec | DistanceSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapSpec:
+    """Compute the coupled gaps among the states of one unlearning, or among trained ends."""
+
+    probe: PredictionProbe
+    """Whose snapshots are read."""
+    cells: Key
+    states: tuple[Snapshot, ...]
+    """Trained ends (`unlearning` empty), or the saved states of one unlearning; in history order."""
+    bases: tuple[tuple[int, Key], ...]
+    """(replicate, its base model)."""
+    unlearning: str
+    """Empty: the trained ends, which are step 0 of every unlearning."""
+    history_order: tuple[str, ...]
+
+
+Spec = BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | StageLossSpec | DistanceSpec | GapSpec

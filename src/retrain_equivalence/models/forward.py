@@ -11,7 +11,7 @@ caller disables them.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from retrain_equivalence.models.codec import Encoded
+from retrain_equivalence.recipes.passes import ForwardPass, Signal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -90,13 +91,63 @@ def log_distributions(model: PreTrainedModel, padded: Padded) -> tuple[Tensor, T
     return F.log_softmax(logits_NV, dim=-1), index_N2
 
 
-def _scored_logits(model: PreTrainedModel, padded: Padded) -> tuple[Tensor, Tensor]:
-    """Return the logits that predict the scored targets [N, V] and the targets' flat positions [N]."""
+def observe(model: PreTrainedModel, padded: Padded, passes: Iterable[ForwardPass]) -> dict[ForwardPass, Tensor]:
+    """Return what several passes over the same rows under the same weights see, from one forward pass.
+
+    Args:
+        model: whose weights they are.
+        padded: the rows.
+        passes: of one split and one kind of weights; they differ in signal and layer.
+
+    Returns:
+        For token log-probabilities [B, T]; for distributions and logits [B, T, V], 0 outside the scored targets; for
+        hidden states [B, T, D], the residual stream after a layer at every position, the targets' own included (layer 0
+        is the embedding, the last one is after the final norm, as `transformers` numbers them).
+    """
+    asked = tuple(passes)
+    if all(one.signal is Signal.TOKEN_LOGPS for one in asked):
+        logps_BT, _ = token_logps(model, padded)
+        return dict.fromkeys(asked, logps_BT)
+    layers_BTD: tuple[Tensor, ...] = ()
+    if any(one.signal is Signal.HIDDEN for one in asked):
+        # The last token is read in too: its hidden state is asked for, although nothing is predicted after it.
+        body = causal_model(model).base_model
+        layers_BTD = body(input_ids=padded.ids_BT, use_cache=False, output_hidden_states=True).hidden_states
+    found: dict[ForwardPass, Tensor] = {}
+    logits_NV: Tensor | None = None
+    for one in asked:
+        if one.signal is Signal.HIDDEN:
+            assert one.layer is not None
+            found[one] = layers_BTD[one.layer]
+            continue
+        if logits_NV is None:
+            logits_NV, flat_N = _scored_logits(model, padded, layers_BTD[-1] if layers_BTD else None)
+        if one.signal is Signal.TOKEN_LOGPS:
+            targets_N = padded.ids_BT.reshape(-1).index_select(0, flat_N)
+            values_N = -F.cross_entropy(logits_NV, targets_N, reduction="none")
+        else:
+            values_N = logits_NV if one.signal is Signal.LOGITS else F.log_softmax(logits_NV, dim=-1)
+        shape = (padded.ids_BT.numel(), *values_N.shape[1:])
+        found[one] = values_N.new_zeros(shape).index_copy(0, flat_N, values_N).view(*padded.ids_BT.shape, *shape[1:])
+    return found
+
+
+def _scored_logits(model: PreTrainedModel, padded: Padded, hidden_BTD: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Return the logits that predict the scored targets [N, V] and the targets' flat positions [N].
+
+    Args:
+        model: whose weights they are.
+        padded: the rows.
+        hidden_BTD: the last hidden states at all T positions, if they were computed already.
+    """
     language_model = causal_model(model)
     width = padded.ids_BT.shape[1]
     flat_N = padded.targets_BT.reshape(-1).nonzero().squeeze(1)
-    hidden_BTD = language_model.base_model(input_ids=padded.ids_BT[:, :-1], use_cache=False)[0]
-    # Target (b, t) is predicted at (b, t - 1), and the last column was not computed: a row has width - 1 positions.
+    if hidden_BTD is None:
+        hidden_BTD = language_model.base_model(input_ids=padded.ids_BT[:, :-1], use_cache=False)[0]
+    else:
+        hidden_BTD = hidden_BTD[:, :-1]
+    # Target (b, t) is predicted at (b, t - 1), and the last column is left out: a row has width - 1 positions.
     rows_N = flat_N // width
     hidden_ND = hidden_BTD.flatten(0, 1).index_select(0, flat_N - rows_N - 1)
     logits_NV = language_model.get_output_embeddings()(hidden_ND)

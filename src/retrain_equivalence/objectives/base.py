@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from retrain_equivalence.core.errors import RunError
-from retrain_equivalence.recipes.passes import ForwardPass, Weights
+from retrain_equivalence.recipes.passes import ForwardPass, Signal, Split, Weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +29,24 @@ POLICY_LOGPS = ForwardPass()
 REFERENCE_LOGPS = ForwardPass(weights=Weights.REFERENCE)
 """The same under the frozen model that training started from."""
 
-MADE_PASSES: tuple[ForwardPass, ...] = (POLICY_LOGPS, REFERENCE_LOGPS)
-"""The passes that the training loop makes; an objective that lists another one is refused before anything starts."""
+PREFERRED_LOGPS = ForwardPass(split=Split.PREFERRED)
+"""The same as the first for the preferred answers to the forget prompts, row by row in the forget rows' order."""
+
+RETAIN_LOGPS = ForwardPass(split=Split.RETAIN)
+"""The same for rows of stages that are kept."""
+
+POLICY_DISTRIBUTION = ForwardPass(signal=Signal.LOG_DISTRIBUTION)
+"""Log-probabilities of the whole vocabulary in place of every target of the forget rows."""
+
+REFERENCE_DISTRIBUTION = ForwardPass(weights=Weights.REFERENCE, signal=Signal.LOG_DISTRIBUTION)
+"""The same under the start model."""
+
+TEACHER_DISTRIBUTION = ForwardPass(weights=Weights.TEACHER, signal=Signal.LOG_DISTRIBUTION)
+"""The same under the base model, which all histories have in common."""
+
+
+Memory = Mapping[str, "Tensor"]
+"""An objective's state by name: part of the loop's state, so an interrupted run resumes with it."""
 
 
 class Per(StrEnum):
@@ -47,9 +63,23 @@ class Observed:
     """What one forward pass returned."""
 
     values_BT: Tensor
-    """Log-probabilities in nats at the scored targets, shape [B, T]; anything at all elsewhere."""
+    """What the pass's signal says at the scored targets, anything at all elsewhere: log-probabilities in nats, shape
+    [B, T]; distributions and logits, [B, T, V]; hidden states, [B, T, D]."""
     mask_BT: Tensor
     """Whether the position is a scored target, bool, shape [B, T]."""
+    targets_BT: Tensor | None = None
+    """Token ids of the scored targets, int64, shape [B, T], anything in [0, V) elsewhere; given with distributions and
+    logits."""
+
+    def labels_BT1(self) -> Tensor:
+        """Return the target ids with a last dimension of one, for `gather` and `scatter`.
+
+        Raises:
+            ValueError: if the signal comes without them.
+        """
+        if self.targets_BT is None:
+            raise ValueError("this signal comes without token ids: read distributions or logits")
+        return self.targets_BT.unsqueeze(-1)
 
     def sequence_sums_B(self) -> Tensor:
         """Return the sum over each row's scored targets, shape [B]; 0 for a row without any.
@@ -71,16 +101,23 @@ class Seen(Mapping[ForwardPass, Observed]):
         observed: what each pass returned; passes outside `declared` are hidden.
         declared: the objective's `passes`.
         name: the objective's name, for the message.
+        memory: the state of an objective that has one (see `Remembers`), constant within a step.
 
     Raises:
         RunError: E-RUN-03 at `seen[p]` for a pass that is not declared.
     """
 
-    __slots__ = ("_name", "_observed")
+    __slots__ = ("_name", "_observed", "memory")
 
     def __init__(
-        self, observed: Mapping[ForwardPass, Observed], *, declared: tuple[ForwardPass, ...], name: str = ""
+        self,
+        observed: Mapping[ForwardPass, Observed],
+        *,
+        declared: tuple[ForwardPass, ...],
+        name: str = "",
+        memory: Memory | None = None,
     ) -> None:
+        self.memory: Memory = memory or {}
         self._observed = {asked: observed[asked] for asked in declared if asked in observed}
         self._name = name
 
@@ -90,7 +127,7 @@ class Seen(Mapping[ForwardPass, Observed]):
             raise RunError.of(
                 "E-RUN-03",
                 self._name and f"objective {self._name}",
-                f"reads {asked.split}/{asked.weights}/{asked.signal}, a forward pass that it does not declare",
+                f"reads {asked}, a forward pass that it does not declare",
                 "add it to `passes`: what is local, and what a loss costs, is derived from that list",
             )
         return found
@@ -120,21 +157,52 @@ class Objective(Protocol):
 
     name: ClassVar[str]
     """The name in a study file."""
-    passes: ClassVar[tuple[ForwardPass, ...]]
-    """The forward passes that `__call__` reads, each once."""
     per: ClassVar[Per]
     """What the loss is a mean over; the loop counts the denominator with it before any forward pass."""
     cite: ClassVar[str]
     """The BibTeX entry of the work that defined the loss."""
+
+    @property
+    def passes(self) -> tuple[ForwardPass, ...]:
+        """The forward passes that `__call__` reads, each once; a class variable, unless a parameter decides."""
+        ...
 
     def __call__(self, seen: Seen) -> Terms:
         """Return the terms of one micro-batch."""
         ...
 
 
-def token_terms(observed: Observed, sign: float) -> Terms:
-    """Return `sign` times the summed negative log-likelihood of all scored tokens, as a mean per token."""
-    total = observed.values_BT.masked_fill(~observed.mask_BT, 0.0).sum() * -sign
+@runtime_checkable
+class Remembers(Protocol):
+    """An objective with a state of its own, made once before the first step: RMU's direction."""
+
+    def init(self, seed: int, width: int) -> Memory:
+        """Return the state.
+
+        Args:
+            seed: of what is drawn, 0 <= seed < 2**63; equal for every history and objective of a replicate.
+            width: of the model's hidden states.
+        """
+        ...
+
+
+def counted_split(objective: Objective) -> Split:
+    """Return the rows whose tokens or sequences an objective's mean is over: the forget rows if it reads any.
+
+    Otherwise the preferred answers if it reads those, otherwise the retain rows.
+    """
+    read = {asked.split for asked in objective.passes}
+    return next(split for split in (Split.FORGET, Split.PREFERRED, Split.RETAIN) if split in read)
+
+
+def token_terms(losses_BT: Tensor, observed: Observed) -> Terms:
+    """Return the sum of one loss per token over the scored targets; what stands elsewhere takes no part.
+
+    Args:
+        losses_BT: one loss per position, finite at the scored targets, shape [B, T].
+        observed: whose mask says which positions are scored.
+    """
+    total = losses_BT.masked_fill(~observed.mask_BT, 0.0).sum()
     return Terms(total=total, count=int(observed.mask_BT.sum()), per=Per.TOKEN)
 
 
@@ -153,3 +221,9 @@ def check_positive(name: str, value: float) -> None:
     """Raise `ValueError` unless 0 < value < infinity."""
     if not 0.0 < value < float("inf"):
         raise ValueError(f"{name} must be a finite number above 0, found {value}")
+
+
+def check_not_negative(name: str, value: float) -> None:
+    """Raise `ValueError` unless 0 <= value < infinity."""
+    if not 0.0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a finite number of at least 0, found {value}")

@@ -27,23 +27,67 @@ from types import CodeType, ModuleType
 from typing import Any, get_type_hints
 
 from retrain_equivalence.core.errors import Problem, StudyError
-from retrain_equivalence.objectives.base import MADE_PASSES, Objective, Per
+from retrain_equivalence.objectives.base import Objective, Per
+from retrain_equivalence.objectives.ce_u import CEU
+from retrain_equivalence.objectives.distill import Distill
+from retrain_equivalence.objectives.dpo import DPO
+from retrain_equivalence.objectives.flat_logits import FlatLogits
 from retrain_equivalence.objectives.ga import GradientAscent
+from retrain_equivalence.objectives.graddiff import GradDiff
+from retrain_equivalence.objectives.idk import IDK
+from retrain_equivalence.objectives.idk_dpo import IdkDPO
 from retrain_equivalence.objectives.nll import NLL
 from retrain_equivalence.objectives.npo import NPO
+from retrain_equivalence.objectives.npo_retain import NPORetain
+from retrain_equivalence.objectives.pdu import PDU
+from retrain_equivalence.objectives.retain_hidden import RetainHidden
+from retrain_equivalence.objectives.retain_kl import RetainKL
+from retrain_equivalence.objectives.retain_nll import RetainNLL
+from retrain_equivalence.objectives.rmu import RMU
+from retrain_equivalence.objectives.rmu_forget import RMUForget
+from retrain_equivalence.objectives.satimp import SatImp
 from retrain_equivalence.objectives.simnpo import SimNPO
+from retrain_equivalence.objectives.simnpo_retain import SimNPORetain
 from retrain_equivalence.objectives.simnpo_sequence import SimNPOSequence
-from retrain_equivalence.recipes.objective import ObjectiveRecipe
+from retrain_equivalence.objectives.undial import UNDIAL
+from retrain_equivalence.objectives.uniform import Uniform
+from retrain_equivalence.objectives.weighted_sum import Composition, Part, WeightedSum
+from retrain_equivalence.objectives.wga import WGA
+from retrain_equivalence.recipes.objective import ObjectiveRecipe, Term
 from retrain_equivalence.recipes.passes import ForwardPass, Needs
 
 ENTRY_POINT_GROUP = "retrain_equivalence.objectives"
 
-OBJECTIVES: dict[str, type[Objective]] = {
+SUM = "weighted_sum"
+"""The name under which a study adds objectives up; it has terms and no parameters."""
+
+Kind = type[Objective] | type[Composition]
+
+OBJECTIVES: dict[str, Kind] = {
     "nll": NLL,
     "ga": GradientAscent,
     "npo": NPO,
     "simnpo": SimNPO,
     "simnpo_sequence": SimNPOSequence,
+    "wga": WGA,
+    "satimp": SatImp,
+    "ce_u": CEU,
+    "flat_logits": FlatLogits,
+    "uniform": Uniform,
+    "undial": UNDIAL,
+    "distill": Distill,
+    "idk": IDK,
+    "idk_dpo": IdkDPO,
+    "dpo": DPO,
+    "graddiff": GradDiff,
+    "npo_retain": NPORetain,
+    "simnpo_retain": SimNPORetain,
+    "pdu": PDU,
+    "rmu": RMU,
+    "rmu_forget": RMUForget,
+    "retain_nll": RetainNLL,
+    "retain_kl": RetainKL,
+    "retain_hidden": RetainHidden,
 }
 """The package's own; a new one adds its line here."""
 
@@ -52,7 +96,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
 class Entry:
     """One objective that can be named in a study."""
 
-    kind: type[Objective]
+    kind: Kind
     source: str
     """Empty for the package's own; else what `ObjectiveRecipe.source` is locked to."""
 
@@ -89,7 +133,7 @@ def load_plugins(files: Iterable[str | Path]) -> None:
 
     Raises:
         StudyError: E-CFG-45 with every file that cannot be read or run, or lists something that is no objective;
-            E-CFG-44 if an objective reads passes that the loop does not make; E-CFG-46 if a name is taken.
+            E-CFG-46 if a name is taken.
     """
     problems: list[Problem] = []
     for file in map(Path, files):
@@ -172,18 +216,59 @@ def resolve(name: str, parameters: Mapping[str, object], place: str) -> Objectiv
     return ObjectiveRecipe(name=name, parameters=ordered, source=entry.source)
 
 
-def build(recipe: ObjectiveRecipe) -> Objective:
-    """Return the objective that a resolved recipe describes.
+def resolve_sum(terms: Sequence[Term], place: str) -> ObjectiveRecipe:
+    """Return the recipe of a weighted sum of resolved objectives.
+
+    Raises:
+        StudyError: E-CFG-43 if there is no term, a weight is not above 0, or a term is itself a sum.
+    """
+    problems = [
+        Problem(code="E-CFG-43", place=f"{place}.{number}", message=f"the weight must be > 0, found {term.weight:g}",
+                fix="an objective's sign is its own: ga ascends, retain_nll descends")
+        for number, term in enumerate(terms) if not 0.0 < term.weight < float("inf")
+    ]  # fmt: skip
+    problems += [
+        Problem(code="E-CFG-43", place=f"{place}.{number}", message="a weighted sum cannot be a term of another one",
+                fix="list its terms here")
+        for number, term in enumerate(terms) if term.objective.name == SUM
+    ]  # fmt: skip
+    if not terms:
+        problems.append(Problem(code="E-CFG-43", place=place, message="a weighted sum needs a term", fix="add one"))
+    if problems:
+        raise StudyError(*problems)
+    return ObjectiveRecipe(name=SUM, terms=tuple(terms))
+
+
+def build(recipe: ObjectiveRecipe) -> Objective | WeightedSum:
+    """Return the objective that a resolved recipe describes; a named composition as the sum that it is.
 
     Raises:
         StudyError: E-CFG-40 if the name is unknown here, E-CFG-47 if a plug-in's source is not the one that was locked.
     """
-    return _locked(recipe).kind(**recipe.parameters)
+    if recipe.name == SUM:
+        parts: list[Part] = []
+        for term in recipe.terms:
+            built = build(term.objective)
+            if isinstance(built, WeightedSum):  # a composition: its own weights stand inside
+                parts += (_scaled(part, term.weight) for part in built.parts)
+            else:
+                parts.append(Part(objective=built, weight=term.weight))
+        return WeightedSum(tuple(parts))
+    made = _locked(recipe).kind(**recipe.parameters)
+    return made.composed() if isinstance(made, Composition) else made
+
+
+def _scaled(part: Part, weight: float) -> Part:
+    if isinstance(part.weight, float | int):
+        return Part(objective=part.objective, weight=part.weight * weight)
+    if weight != 1.0:
+        raise StudyError.of("E-CFG-43", part.objective.name, "a dual variable takes no further weight", "weight: 1")
+    return part
 
 
 def passes_of(recipe: ObjectiveRecipe) -> tuple[ForwardPass, ...]:
     """Return the forward passes that the objective reads; torch-free. Raises as `build` does."""
-    return tuple(_locked(recipe).kind.passes)
+    return tuple(build(recipe).passes)
 
 
 def needs(recipe: ObjectiveRecipe) -> Needs:
@@ -191,9 +276,19 @@ def needs(recipe: ObjectiveRecipe) -> Needs:
     return Needs.of(passes_of(recipe))
 
 
-def citation(recipe: ObjectiveRecipe) -> str:
-    """Return the BibTeX entry of the work that defined the objective. Raises as `build` does."""
-    return _locked(recipe).kind.cite
+def answers_of(recipe: ObjectiveRecipe) -> str:
+    """Return the preferred answers that belong to the objective itself, such as `idk`; empty if the study chooses."""
+    if recipe.name == SUM:
+        own = {answers_of(term.objective) for term in recipe.terms} - {""}
+        return next(iter(own)) if len(own) == 1 else ""
+    return str(getattr(_locked(recipe).kind, "answers", ""))
+
+
+def citations_of(recipe: ObjectiveRecipe) -> tuple[str, ...]:
+    """Return the BibTeX entries of the works that defined the objective and its terms. Raises as `build` does."""
+    if recipe.name == SUM:
+        return tuple(dict.fromkeys(entry for term in recipe.terms for entry in citations_of(term.objective)))
+    return (_locked(recipe).kind.cite,)
 
 
 def _entry(name: str, place: str) -> Entry:
@@ -250,16 +345,13 @@ def _defects(kind: Any, place: str) -> list[Problem]:
     shown = getattr(kind, "__name__", repr(kind))
     if not (isinstance(kind, type) and is_dataclass(kind) and kind.__dataclass_params__.frozen):  # type: ignore[attr-defined]
         return [_unloadable(place, f"{shown} is not a frozen dataclass")]
-    missing = [a for a in ("name", "passes", "per", "cite") if not getattr(kind, a, None)]
-    if missing or "__call__" not in vars(kind) or not isinstance(kind.per, Per):  # type: ignore[attr-defined]
+    composed = "composed" in vars(kind)
+    wanted = ("name", "cite") if composed else ("name", "passes", "per", "cite")
+    missing = [a for a in wanted if not getattr(kind, a, None)]
+    callable_ = composed or ("__call__" in vars(kind) and isinstance(getattr(kind, "per", None), Per))
+    if missing or not callable_:
         lacks = ", ".join(missing) or "__call__, or a `per` of type Per"
         return [_unloadable(place, f"{shown} lacks {lacks}")]
-    unmade = [p for p in kind.passes if p not in MADE_PASSES]  # type: ignore[attr-defined]
-    if unmade:
-        listed = ", ".join(f"{p.split}/{p.weights}/{p.signal}" for p in unmade)
-        made = ", ".join(f"{p.split}/{p.weights}/{p.signal}" for p in MADE_PASSES)
-        message = f"{shown} reads {listed}; the training loop makes {made}"
-        return [Problem(code="E-CFG-44", place=place, message=message, fix="read only those")]
     return []
 
 

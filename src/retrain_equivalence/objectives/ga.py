@@ -39,6 +39,7 @@ class GradientAscent:
     """
 
     name: ClassVar[str] = "ga"
+    also_called: ClassVar[tuple[str, ...]] = ("GradAscent", "grad_ascent", "gradient ascent", "negated gradient")
     passes: ClassVar[tuple[ForwardPass, ...]] = (POLICY_LOGPS,)
     per: ClassVar[Per] = Per.TOKEN
     cite: ClassVar[str] = """@inproceedings{jang2023knowledge,
@@ -52,4 +53,5 @@ class GradientAscent:
 }"""
 
     def __call__(self, seen: Seen) -> Terms:
-        return token_terms(seen[POLICY_LOGPS], sign=-1.0)
+        policy = seen[POLICY_LOGPS]
+        return token_terms(policy.values_BT, policy)

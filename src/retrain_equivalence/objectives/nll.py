@@ -38,6 +38,7 @@ class NLL:
     """
 
     name: ClassVar[str] = "nll"
+    also_called: ClassVar[tuple[str, ...]] = ("SFT", "finetune", "cross-entropy")
     passes: ClassVar[tuple[ForwardPass, ...]] = (POLICY_LOGPS,)
     per: ClassVar[Per] = Per.TOKEN
     cite: ClassVar[str] = """@article{bengio2003neural,
@@ -50,4 +51,5 @@ class NLL:
 }"""
 
     def __call__(self, seen: Seen) -> Terms:
-        return token_terms(seen[POLICY_LOGPS], sign=1.0)
+        policy = seen[POLICY_LOGPS]
+        return token_terms(-policy.values_BT, policy)

@@ -53,6 +53,7 @@ class NPO:
     """
 
     name: ClassVar[str] = "npo"
+    also_called: ClassVar[tuple[str, ...]] = ("NPO without its retain term",)
     passes: ClassVar[tuple[ForwardPass, ...]] = (POLICY_LOGPS, REFERENCE_LOGPS)
     per: ClassVar[Per] = Per.SEQUENCE
     cite: ClassVar[str] = """@article{zhang2024negative,

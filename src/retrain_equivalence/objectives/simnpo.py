@@ -47,6 +47,7 @@ class SimNPO:
     """
 
     name: ClassVar[str] = "simnpo"
+    also_called: ClassVar[tuple[str, ...]] = ("SimNPO without its retain term", "SimNPO of Fan et al. 2024")
     passes: ClassVar[tuple[ForwardPass, ...]] = (POLICY_LOGPS,)
     per: ClassVar[Per] = Per.SEQUENCE
     cite: ClassVar[str] = """@article{fan2024simplicity,

@@ -45,6 +45,7 @@ class SimNPOSequence:
     """
 
     name: ClassVar[str] = "simnpo_sequence"
+    also_called: ClassVar[tuple[str, ...]] = ("SimNPO of Yu et al. 2025",)
     passes: ClassVar[tuple[ForwardPass, ...]] = (POLICY_LOGPS,)
     per: ClassVar[Per] = Per.SEQUENCE
     cite: ClassVar[str] = """@article{yu2025impossibility,

@@ -16,3 +16,15 @@ class ObjectiveRecipe:
     """Every parameter by name, defaults written out once the study is resolved."""
     source: str = ""
     """Empty for the package's own; `name@sha256` of the file for a plug-in."""
+    terms: tuple[Term, ...] = ()
+    """What a `weighted_sum` adds up; empty for every other objective."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """One summand of a weighted sum."""
+
+    objective: ObjectiveRecipe
+    """Which objective; not a sum itself."""
+    weight: float = 1.0
+    """Its factor, > 0: an objective's sign is its own."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from retrain_equivalence.histories.unlearning import WeightEdit
 from retrain_equivalence.objectives.catalogue import entries
 from retrain_equivalence.recipes.dataset import DatasetRecipe, RefusalsDataset, kind_of
 from retrain_equivalence.recipes.model import LoraTuning, TinyModel
+from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.study.study import Study
 
 PAPER = """@article{yu2025impossibility,
@@ -12,6 +14,16 @@ PAPER = """@article{yu2025impossibility,
   author  = {Yu, Jiatong and He, Yinghui and Goyal, Anirudh and Arora, Sanjeev},
   journal = {arXiv preprint arXiv:2510.16629},
   year    = {2025}
+}"""
+
+ILHARCO_TASK_VECTORS = """@inproceedings{ilharco2023editing,
+  title     = {Editing Models with Task Arithmetic},
+  author    = {Ilharco, Gabriel and Ribeiro, Marco Tulio and Wortsman, Mitchell and Gururangan, Suchin and
+               Schmidt, Ludwig and Hajishirzi, Hannaneh and Farhadi, Ali},
+  booktitle = {International Conference on Learning Representations},
+  year      = {2023},
+  eprint    = {2212.04089},
+  archiveprefix = {arXiv}
 }"""
 
 HU_LORA = """@inproceedings{hu2022lora,
@@ -120,11 +132,13 @@ def bibtex(study: Study) -> str:
     """
     known = entries()
     found = [PAPER]
-    for recipe in (u.phase.objective for u in study.unlearnings):
+    for recipe in (one for u in study.unlearnings for phase in u.phases for one in _summands(phase.objective)):
         if recipe.name in known:
             found.append(known[recipe.name].kind.cite.strip())
         else:
             found.append(f"% objective {_one_line(recipe.name)} ({_one_line(recipe.source)}): cite its own source")
+    if any(isinstance(step, WeightEdit) for u in study.unlearnings for step in u.procedure):
+        found.append(ILHARCO_TASK_VECTORS)
     datasets: list[DatasetRecipe] = [stage.dataset for stage in study.stages]
     datasets += [study.placebo] if study.placebo is not None else []
     if isinstance(study.model, TinyModel) and study.model.pretraining is not None:
@@ -133,6 +147,10 @@ def bibtex(study: Study) -> str:
     if isinstance(study.model.tuning, LoraTuning) or any(isinstance(u.tuning, LoraTuning) for u in study.unlearnings):
         found.append(HU_LORA)
     return "\n\n".join(dict.fromkeys(found)) + "\n"
+
+
+def _summands(recipe: ObjectiveRecipe) -> tuple[ObjectiveRecipe, ...]:
+    return tuple(term.objective for term in recipe.terms) or (recipe,)
 
 
 def _of_dataset(dataset: DatasetRecipe) -> tuple[str, ...]:

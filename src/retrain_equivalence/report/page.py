@@ -23,6 +23,7 @@ from retrain_equivalence.report.about import citations, configuration, cost, pro
 from retrain_equivalence.report.distances import distances
 from retrain_equivalence.report.forgetting_and_utility import forgetting_and_utility
 from retrain_equivalence.report.material import Material
+from retrain_equivalence.report.methods import methods
 from retrain_equivalence.report.path_gap import path_gap
 from retrain_equivalence.report.prefix_tree import prefix_tree
 from retrain_equivalence.report.recency import recency
@@ -41,6 +42,7 @@ SECTIONS: tuple[Callable[[Material], Section], ...] = (
     trajectories,
     distances,
     path_gap,
+    methods,
     recency,
     forgetting_and_utility,
     all_findings,

@@ -15,6 +15,7 @@ from retrain_equivalence.core.identity import Plain
 from retrain_equivalence.histories.history import Stage
 from retrain_equivalence.histories.unlearning import Unlearning
 from retrain_equivalence.recipes.model import LoraTuning
+from retrain_equivalence.recipes.objective import ObjectiveRecipe, Term
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.study.fields import KINDS
 from retrain_equivalence.study.places import Path
@@ -54,6 +55,10 @@ def _by_mapping(value: object) -> str:
     return "lora" if isinstance(value, Mapping | LoraTuning) else "full"
 
 
+def _by_kind_or_name(value: object) -> str | None:
+    return kind_by_key(KINDS["preferred"])(value) if isinstance(value, Mapping) else "idk"
+
+
 def _by_list(value: object) -> str:
     return "list" if isinstance(value, list | tuple) else "name"
 
@@ -72,6 +77,8 @@ def adapter(part: str) -> TypeAdapter[Any]:
         kind: Any = tuple.__class_getitem__((WRAPPED[part],))
     elif part == "tuning":
         kind = _one_of({"full": Literal["full"], "lora": LoraTuning}, _by_mapping)
+    elif part == "preferred":
+        kind = _one_of({"idk": Literal["idk"], **KINDS["preferred"]}, _by_kind_or_name)
     elif part == "histories":
         order = _one_of({"name": str, "list": tuple[str, ...]}, _by_list)
         kind = _one_of({"name": str, "list": _several(order)}, _by_list)
@@ -88,6 +95,8 @@ WRAPPED: dict[str, type] = {
     "training": TrainingRecipe,
     "comparison": Comparison,
     "given": Given,
+    "objective": ObjectiveRecipe,
+    "term": Term,
 }
 """The parts that are one dataclass."""
 
@@ -107,6 +116,8 @@ _UNIONS: tuple[tuple[tuple[str | type[int], ...], str], ...] = (
     (("histories",), "histories"),
     (("stages", int, "dataset"), "dataset"),
     (("unlearnings", int, "tuning"), "tuning"),
+    (("unlearnings", int, "preferred"), "preferred"),
+    (("unlearnings", int, "procedure", int), "step"),
     (("probes", int), "probe"),
 )
 """Where a field takes one of several kinds; inner places first."""

@@ -15,7 +15,6 @@ from typing import Any
 from retrain_equivalence.core.errors import visible
 from retrain_equivalence.histories.history import History, Role
 from retrain_equivalence.histories.orders import ORDERINGS, forget_at_position
-from retrain_equivalence.histories.unlearning import Unlearning
 from retrain_equivalence.recipes.dataset import DatasetRecipe
 from retrain_equivalence.recipes.model import TinyModel
 from retrain_equivalence.recipes.probe import PredictionProbe, ProbeRecipe, probe_kind, probe_name, probe_stage
@@ -31,11 +30,11 @@ from retrain_equivalence.study.check_parts import (
     check_probe,
     check_range,
     check_training,
-    check_tuning,
     check_twins,
     is_sensitive,
     source_of,
 )
+from retrain_equivalence.study.check_unlearning import check_unlearning, last_step, saved_steps
 from retrain_equivalence.study.form import Draft
 from retrain_equivalence.study.places import Path, Places, suggestion
 from retrain_equivalence.study.questions import check_question, recorded
@@ -59,7 +58,7 @@ def check(draft: Draft) -> None:
             check_training(places, ("stages", i), stage.training, unlearning=False, from_scratch=from_scratch)
     for i, unlearning in enumerate(draft.unlearnings):
         if unlearning is not None:
-            _check_unlearning(draft, i, unlearning, from_scratch=from_scratch)
+            check_unlearning(draft, i, unlearning)
     for i, probe in enumerate(draft.probes):
         if probe is not None:
             _check_probe(draft, i, probe)
@@ -143,29 +142,6 @@ def _check_stage_names(draft: Draft, path: Path, names: Iterable[str]) -> bool:
     return all([_check_stage_name(draft, (*path, i), name) for i, name in enumerate(names)])  # noqa: C419
 
 
-def _check_steps(places: Places, path: Path, steps: tuple[int, ...], last: int | None) -> bool:
-    """Check `save_at`: ascending, from 0 to the last step."""
-    if not steps:
-        return True
-    shown = f"[{', '.join(map(str, steps[:8]))}{', …' if len(steps) > 8 else ''}]"
-    fix = f"begin with 0 and end with {last}" if last is not None else "begin with 0"
-    if list(steps) != sorted(set(steps)):
-        places.add("E-CFG-22", path, f"expected ascending steps, each once, found {shown}", fix)
-    elif steps[0] != 0 or (last is not None and steps[-1] != last):
-        places.add("E-CFG-22", path, f"expected steps from 0 to max_steps ({last}), both included, found {shown}", fix)
-    else:
-        return True
-    return False
-
-
-def _check_unlearning(draft: Draft, index: int, unlearning: Unlearning, *, from_scratch: bool) -> None:
-    places, path = draft.places, ("unlearnings", index)
-    training = unlearning.phase.training
-    check_training(places, path, training, unlearning=True, from_scratch=from_scratch)
-    check_tuning(places, (*path, "tuning"), unlearning.tuning, tiny=isinstance(draft.model, TinyModel))
-    _check_steps(places, (*path, "save_at"), unlearning.save_at, training.max_steps)
-
-
 def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
     places, path = draft.places, ("probes", index)
     check_probe(places, path, probe)
@@ -192,24 +168,18 @@ def _check_probe(draft: Draft, index: int, probe: ProbeRecipe) -> None:
         _check_at(draft, (*path, "at"), probe)
 
 
-def _steps_of(unlearning: Unlearning) -> tuple[int, ...]:
-    """Return the saved steps; (0,) where the last one is not known, because the duration is wrong."""
-    last = unlearning.phase.training.max_steps
-    return unlearning.save_at or ((0,) if last is None else (0, last))
-
-
 def _check_at(draft: Draft, path: Path, probe: ProbeRecipe) -> None:
     """Check that each step of `at` is saved somewhere, and that every unlearning has one of them after its start."""
     at, unlearnings = probe.at or (), [u for u in draft.unlearnings if u is not None]
     if not unlearnings or None in draft.unlearnings:
         return
-    saved = {step for u in unlearnings for step in _steps_of(u)}
+    saved = {step for u in unlearnings for step in saved_steps(u)}
     if unsaved := [step for step in at if step not in saved]:
         draft.places.add("E-CFG-22", path, f"step {unsaved[0]} is saved by no unlearning", "add it to save_at")
         return
     for u in unlearnings:
-        last = u.phase.training.max_steps
-        if last is not None and not any(step in at for step in _steps_of(u) if step):
+        last = last_step(u)
+        if u.replay is None and last is not None and not any(step in at for step in saved_steps(u) if step):
             draft.places.add(
                 "E-CFG-22", path, f"unlearning '{u.name}' saves none of these steps after 0", f"add {last}, its last"
             )
@@ -238,9 +208,9 @@ def _check_end(draft: Draft, path: Path, comparison: Comparison) -> None:
     at, name = (*path, "probe"), comparison.probe.partition("/")[0]
     probes = [p for p in draft.probes if p is not None and name in (probe_kind(p), probe_name(p))]
     for probe, u in product(probes, draft.unlearnings):
-        if u is None or (last := u.phase.training.max_steps) is None:
-            continue
-        steps = [step for step in _steps_of(u) if not step or probe.at is None or step in probe.at]
+        if u is None or u.replay is not None or (last := last_step(u)) is None:
+            continue  # a replayed model is one state, which every probe measures
+        steps = [step for step in saved_steps(u) if not step or probe.at is None or step in probe.at]
         if steps == [0]:
             continue  # refused where `at` stands
         if last not in steps:
@@ -331,6 +301,9 @@ def _datasets(draft: Draft) -> Iterable[tuple[Path, str, DatasetRecipe]]:
             yield ("stages", i, "dataset"), f"the {stage.role} stage '{stage.name}'", stage.dataset
     if draft.placebo is not None:
         yield ("placebo",), "the placebo", draft.placebo
+    for i, unlearning in enumerate(draft.unlearnings):
+        if unlearning is not None and unlearning.preferred is not None and unlearning.preferred != "idk":
+            yield ("unlearnings", i, "preferred"), "the preferred answers", unlearning.preferred
 
 
 def _check_sensitive(draft: Draft) -> None:
@@ -351,7 +324,7 @@ def _check_sources(draft: Draft) -> None:
     for path, what, dataset in _datasets(draft):
         source = source_of(dataset)
         role = what.split(" stage ")[0]
-        if source in seen and not (role == "the retain" and seen[source][0] == role):
+        if source in seen and not (role in ("the retain", "the preferred answers") and seen[source][0] == role):
             _, where, other = seen[source]
             line = draft.places.position(where).line
             first = f" (line {line})" if line else ""

@@ -11,9 +11,11 @@ from typing import Any
 
 from retrain_equivalence.core.identity import Plain, plain
 from retrain_equivalence.histories.history import Stage
-from retrain_equivalence.histories.unlearning import Unlearning
+from retrain_equivalence.histories.unlearning import Phase, Step, Unlearning
+from retrain_equivalence.objectives.catalogue import SUM
 from retrain_equivalence.recipes.dataset import DATASET_KINDS
 from retrain_equivalence.recipes.model import MODEL_KINDS
+from retrain_equivalence.recipes.objective import ObjectiveRecipe
 from retrain_equivalence.recipes.probe import PROBE_KINDS
 from retrain_equivalence.study.study import Study
 from retrain_equivalence.study.yaml_reader import plain_scalar
@@ -39,14 +41,31 @@ def _stage(stage: Stage) -> dict[str, Plain]:
     return {**head, **plain(stage.training)}
 
 
-def _unlearning(unlearning: Unlearning) -> dict[str, Plain]:
-    recipe = unlearning.phase.objective
+def _objective(recipe: ObjectiveRecipe) -> dict[str, Plain]:
+    """Return an objective as the keys that stand in an entry: `objective` and its parameters."""
+    if recipe.name == SUM:
+        terms: Plain = [{**_objective(term.objective), "weight": term.weight} for term in recipe.terms]
+        return {"objective": {SUM: terms}}
     objective: Plain = {"name": recipe.name, "source": recipe.source} if recipe.source else recipe.name
+    return {"objective": objective, **dict(sorted(plain(recipe.parameters).items()))}
+
+
+def _step(step: Step) -> dict[str, Plain]:
+    if isinstance(step, Phase):
+        return {**_objective(step.objective), **plain(step.training)}
+    whole: dict[str, Plain] = plain(step)
+    return whole
+
+
+def _unlearning(unlearning: Unlearning) -> dict[str, Plain]:
+    steps = [_step(step) for step in unlearning.procedure]
+    alone = len(steps) == 1 and len(unlearning.phases) == 1
+    preferred = unlearning.preferred
     return {
         "name": unlearning.name,
-        "objective": objective,
-        **dict(sorted(plain(recipe.parameters).items())),
-        **plain(unlearning.phase.training),
+        **(steps[0] if alone else {"procedure": list(steps)}),
+        "retain_stages": plain(unlearning.retain_stages),
+        "preferred": preferred if preferred is None or isinstance(preferred, str) else _of_kind(preferred),
         "tuning": plain(unlearning.tuning),
         "save_at": plain(unlearning.save_at),
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, WeightEdit
 from retrain_equivalence.recipes.dataset import DATASET_KINDS
 from retrain_equivalence.recipes.model import MODEL_KINDS
 from retrain_equivalence.recipes.probe import PROBE_KINDS
@@ -21,11 +22,19 @@ def names_of(kind: Any) -> tuple[str, ...]:
 DURATIONS = ("num_train_epochs", "max_steps", "max_tokens")
 TRAINING_FIELDS = names_of(TrainingRecipe)
 STAGE_FIELDS = ("name", "role", "dataset")
-UNLEARNING_FIELDS = ("name", "objective", "tuning", "save_at")
+UNLEARNING_FIELDS = ("name", "objective", "procedure", "retain_stages", "preferred", "tuning", "save_at")
+STEP_KINDS: dict[str, type] = {"objective": Phase, "task_vector": WeightEdit, "replay": ReplayFrom}
+"""The steps of a procedure, told apart by the key that each of them alone has."""
 BLOCKS = ("training", "unlearning_training")
 STUDY_FIELDS = (*names_of(Study), *BLOCKS)
 
-KINDS: dict[str, Mapping[str, type]] = {"data set": DATASET_KINDS, "model": MODEL_KINDS, "probe": PROBE_KINDS}
+KINDS: dict[str, Mapping[str, type]] = {
+    "data set": DATASET_KINDS,
+    "model": MODEL_KINDS,
+    "probe": PROBE_KINDS,
+    "step": STEP_KINDS,
+    "preferred": DATASET_KINDS,
+}
 
 # Names that other tools use for our fields: too far from ours for a search by spelling.
 OTHER_NAMES = {
@@ -47,6 +56,8 @@ OTHER_NAMES = {
     "loss": "objective",
     "algorithm": "objective",
     "data": "dataset",
+    "retain": "retain_stages",
+    "retain_set": "retain_stages",
 }
 UNNEEDED = {
     "reference": "leave it out: the reference is always the history's own end model",

@@ -2,7 +2,8 @@
 
 Design. The file differs from `Study` in three ways, all undone here: the training fields of a stage and of an
 unlearning stand flat in the entry, blocks `training` (stages) and `unlearning_training` (unlearnings) supply what the
-entries leave out, and an objective's parameters stand flat in the entry of the unlearning.
+entries leave out, and an objective's parameters stand flat in the entry of the unlearning. An unlearning of one phase
+is that entry itself; one of several steps lists them under `procedure`, each phase as flat as an entry.
 The result is validated from the dataclasses themselves (`adapters`).
 """
 
@@ -13,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from retrain_equivalence.core.errors import StudyError
+from retrain_equivalence.core.errors import Problem, StudyError
 from retrain_equivalence.core.identity import Plain
 from retrain_equivalence.histories.history import Stage
 from retrain_equivalence.histories.unlearning import Unlearning
-from retrain_equivalence.objectives.catalogue import entries, resolve
+from retrain_equivalence.objectives.catalogue import SUM, answers_of, entries, resolve, resolve_sum
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.model import AnyModel
 from retrain_equivalence.recipes.probe import AnyProbe
@@ -27,6 +28,7 @@ from retrain_equivalence.study.fields import (
     DURATIONS,
     OTHER_NAMES,
     STAGE_FIELDS,
+    STEP_KINDS,
     TRAINING_FIELDS,
     UNLEARNING_FIELDS,
     UNNEEDED,
@@ -75,26 +77,26 @@ def _stage(entry: Plain, block: Plain) -> Plain:
     return {**own, "training": _with_defaults({k: v for k, v in entry.items() if k not in STAGE_FIELDS}, block)}
 
 
-def _objective(entry: Mapping[str, Plain], path: Path, places: Places) -> tuple[Plain, Plain]:
-    """Return an objective's name and the source that a lock file holds."""
-    objective = entry.get("objective")
-    if not isinstance(objective, dict):
-        return objective, ""
-    for key in objective:
-        if key not in {"name", "source"}:
-            places.add("E-CFG-10", (*path, "objective", key), "unknown key", UNNEEDED["parameters"])
-    return objective.get("name"), objective.get("source", "")
+def _check_keys(
+    name: Plain, given: Iterable[str], parameters: tuple[str, ...], fields_: tuple[str, ...], path: Path, places: Places
+) -> None:
+    """Refuse the keys of an objective's mapping that are neither its own, nor of training, nor of its objective.
 
-
-def _check_keys(name: Plain, given: Iterable[str], parameters: tuple[str, ...], path: Path, places: Places) -> None:
-    """Refuse the keys of an unlearning that are neither its own, nor of training, nor of its objective."""
+    Args:
+        name: of the objective.
+        given: the keys.
+        parameters: those of the objective.
+        fields_: the other keys that may stand here.
+        path: of the mapping.
+        places: where problems are noted.
+    """
     known = entries()
     # A misspelt training field would reach the objective as a parameter: the nearest name is looked for among both.
-    valid = (*UNLEARNING_FIELDS, *TRAINING_FIELDS, *parameters)
+    valid = (*fields_, *parameters)
     is_known = isinstance(name, str) and name in known
     of_others = {parameter for entry in known.values() for parameter in names_of(entry.kind)}
     for key in given:
-        far = nearest(key, valid) is None and key not in OTHER_NAMES and key not in UNNEEDED
+        far = nearest(key, valid) is None and OTHER_NAMES.get(key) not in valid and key not in UNNEEDED
         if key in parameters or (not is_known and (far or key in of_others)):
             continue  # what is wrong with an objective that is unknown is its name
         if far or (key in of_others and is_known):
@@ -104,25 +106,151 @@ def _check_keys(name: Plain, given: Iterable[str], parameters: tuple[str, ...], 
             refuse_unknown(places, (*path, key), valid)
 
 
+def _objective(entry: Mapping[str, Plain], fields_: tuple[str, ...], path: Path, places: Places) -> Plain:
+    """Return the recipe of the objective that a mapping names, whose parameters stand beside it.
+
+    Args:
+        entry: has the key `objective`, its parameters, and keys among `fields_`.
+        fields_: keys that are not the objective's.
+        path: of the mapping.
+        places: where problems are noted.
+    """
+    objective: Plain = entry.get("objective")
+    source = ""
+    given = {key: value for key, value in entry.items() if key not in fields_}
+    if isinstance(objective, dict) and SUM in objective:
+        for key in (key for key in objective if key != SUM):
+            places.add("E-CFG-10", (*path, "objective", key), "unknown key", f"write it into a term of {SUM}")
+        for key in given:
+            refuse_unknown(places, (*path, key), fields_)
+        return _sum(objective[SUM], (*path, "objective", SUM), places)
+    if isinstance(objective, dict):
+        for key in objective:
+            if key not in {"name", "source"}:
+                places.add("E-CFG-10", (*path, "objective", key), "unknown key", UNNEEDED["parameters"])
+        objective, source = objective.get("name"), str(objective.get("source", ""))
+    known = entries()
+    parameters = names_of(known[objective].kind) if isinstance(objective, str) and objective in known else ()
+    _check_keys(objective, given, parameters, fields_, path, places)
+    if isinstance(objective, str):
+        own = {key: given[key] for key in given if key in parameters}
+        return _resolve(objective, own, source, path, places)
+    if "objective" not in entry:
+        places.add("E-CFG-11", path, "'objective' is missing", suggestion("", known))
+        return {"name": "nll"}
+    return {"name": objective}
+
+
+def _sum(terms: Plain, path: Path, places: Places) -> Plain:
+    """Return the recipe of a weighted sum; each term is a mapping with an objective, its parameters and a weight."""
+    if not isinstance(terms, list):
+        places.add("E-CFG-12", path, f"expected a list, found {described(terms)}", "[{objective: …, weight: 1}, …]")
+        return {"name": SUM}
+    found: list[Plain] = []
+    for number, term in enumerate(terms):
+        at = (*path, number)
+        if not isinstance(term, dict):
+            fix = "{objective: …, weight: 1}"
+            places.add("E-CFG-12", at, f"expected a mapping (`field: value`), found {described(term)}", fix)
+            continue
+        weight = term.get("weight", 1.0)
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
+            places.add("E-CFG-12", (*at, "weight"), f"expected a number, found {described(weight)}", "for example 1.0")
+            weight = 1.0
+        found.append({"objective": _objective(term, ("objective", "weight"), at, places), "weight": float(weight)})
+    for problem in _problems_of_sum(found):
+        at_term = problem.place.lstrip(".")
+        places.add(problem.code, (*path, int(at_term)) if at_term else path, problem.message, problem.fix)
+    return {"name": SUM, "terms": found}
+
+
+def _problems_of_sum(terms: list[Plain]) -> tuple[Problem, ...]:
+    try:
+        resolve_sum(tuple(parse("term", term) for term in terms), "")
+    except StudyError as error:
+        return error.problems
+    except ValueError:  # a term is wrong in itself, and was reported
+        return ()
+    return ()
+
+
+def _phase(entry: Mapping[str, Plain], outside: tuple[str, ...], block: Plain, path: Path, places: Places) -> Plain:
+    """Return a phase from a mapping in which training fields, objective and its parameters stand side by side."""
+    flat = {key: value for key, value in entry.items() if key not in outside}
+    training = _with_defaults({key: value for key, value in flat.items() if key in TRAINING_FIELDS}, block)
+    return {"objective": _objective(flat, ("objective", *TRAINING_FIELDS), path, places), "training": training}
+
+
+def _procedure(entry: Mapping[str, Plain], block: Plain, path: Path, places: Places) -> Plain:
+    """Return the steps of an entry with a procedure; its own training fields are defaults of the phases."""
+    steps, at = entry["procedure"], (*path, "procedure")
+    if "objective" in entry:
+        message = "an unlearning has an objective or a procedure, found both"
+        places.add("E-CFG-61", (*path, "objective"), message, "write the objective into a step of the procedure")
+    if not isinstance(steps, list):
+        return steps
+    phases = [step for step in steps if isinstance(step, dict) and "objective" in step]
+    allowed = (*UNLEARNING_FIELDS, *(TRAINING_FIELDS if phases else ()))
+    for key in entry:
+        if key in TRAINING_FIELDS and not phases:
+            places.add("E-CFG-10", (*path, key), "unknown key", "leave it out: this procedure takes no gradient steps")
+        elif key not in allowed:
+            refuse_unknown(places, (*path, key), allowed)
+    defaults = _with_defaults({key: entry[key] for key in entry if key in TRAINING_FIELDS}, block)
+    found: list[Plain] = []
+    for number, whole in enumerate(steps):
+        step = _one_kind(whole, (*at, number), places)
+        if isinstance(step, dict) and "objective" in step:
+            found.append(_phase(step, (), defaults, (*at, number), places))
+        else:
+            found.append(step)
+    return found
+
+
+def _one_kind(step: Plain, path: Path, places: Places) -> Plain:
+    """Return a step with one of the keys that say what it is; note a second one, and a replay that is none."""
+    if not isinstance(step, dict):
+        return step
+    first, *others = [kind for kind in STEP_KINDS if kind in step] or [""]
+    for other in others:
+        message = f"'{first}' and '{other}' both say what it is"
+        places.add("E-CFG-14", (*path, other), message, "keep exactly one of the two")
+    kept: dict[str, Plain] = {key: value for key, value in step.items() if key not in others}
+    replay = kept.get("replay", 1)
+    if replay != "since_forget" and (isinstance(replay, bool) or not isinstance(replay, int)):
+        message = f"expected a number of stages or since_forget, found {described(replay)}"
+        places.add("E-CFG-61", (*path, "replay"), message, "since_forget goes back to before the forget stage")
+        kept["replay"] = "since_forget"
+    return kept
+
+
 def _unlearning(index: int, entry: Plain, block: Plain, places: Places) -> Plain:
     if not isinstance(entry, dict):
         return entry
     path: Path = ("unlearnings", index)
-    name, source = _objective(entry, path, places)
-    known = entries()
-    parameters = names_of(known[name].kind) if isinstance(name, str) and name in known else ()
-    own = {key: entry[key] for key in ("name", "tuning", "save_at") if key in entry}
-    flat = {key: value for key, value in entry.items() if key not in UNLEARNING_FIELDS}
-    training = _with_defaults({key: value for key, value in flat.items() if key in TRAINING_FIELDS}, block)
-    given = {key: value for key, value in flat.items() if key not in TRAINING_FIELDS}
-    _check_keys(name, given, parameters, path, places)
-    objective: Plain = {"name": name}
-    if isinstance(name, str):
-        objective = _resolve(name, {key: given[key] for key in given if key in parameters}, source, path, places)
-    elif "objective" not in entry:
-        places.add("E-CFG-11", path, "'objective' is missing", suggestion("", known))
-        objective = {"name": "nll"}
-    return {**own, "phase": {"objective": objective, "training": training}}
+    outside = tuple(key for key in UNLEARNING_FIELDS if key != "objective")
+    own = {key: entry[key] for key in outside if key in entry and key != "procedure"}
+    if "procedure" in entry:
+        procedure = _procedure(entry, block, path, places)
+    else:
+        procedure = [_phase(entry, outside, block, path, places)]
+    if own.get("preferred") is None and "idk" in _own_answers(procedure):
+        own["preferred"] = "idk"
+    return {**own, "procedure": procedure}
+
+
+def _own_answers(procedure: Plain) -> set[str]:
+    """Return the preferred answers that the objectives of a procedure bring along."""
+    found: set[str] = set()
+    for step in procedure if isinstance(procedure, list) else []:
+        if isinstance(step, dict) and isinstance(step.get("objective"), dict):
+            try:
+                found.add(answers_of(parse("objective", step["objective"])))
+            except ValueError:  # wrong in itself, and reported
+                continue
+            except StudyError:
+                continue
+    return found
 
 
 def _resolve(name: str, parameters: Mapping[str, Plain], source: Plain, path: Path, places: Places) -> Plain:
@@ -152,20 +280,29 @@ def study_form(raw: Mapping[str, Plain], places: Places) -> dict[str, Plain]:
     return tree
 
 
-def file_path(path: Path) -> Path:
+def file_path(path: Path, places: Places) -> Path:
     """Return the path in the file of a path in the dataclasses.
 
-    >>> file_path(("unlearnings", 0, "phase", "training", "max_steps"))
-    ('unlearnings', 0, 'max_steps')
+    Args:
+        path: in the tree of `Study`.
+        places: of the file: an entry with a `procedure` has its steps there, another one is a phase itself.
     """
     if path[:1] == ("stages",) and path[2:3] == ("training",):
         return (*path[:2], *path[3:])
-    if path[:1] == ("unlearnings",) and path[2:3] == ("phase",):
+    if path[:1] == ("unlearnings",) and path[2:3] == ("procedure",) and len(path) > 3:
+        start = path[:4] if has_procedure(places, int(path[1])) else path[:2]
         rest = path[4:]
-        if path[3:4] == ("objective",):
-            rest = path[5:] if path[4:5] == ("parameters",) else ("objective",)
-        return (*path[:2], *rest)
+        if rest[:1] == ("training",):
+            rest = rest[1:]
+        elif rest[:1] == ("objective",):
+            rest = rest[2:] if rest[1:2] == ("parameters",) else ("objective",)
+        return (*start, *rest)
     return path
+
+
+def has_procedure(places: Places, index: int) -> bool:
+    """Whether an unlearning of the file is written as a procedure."""
+    return ("unlearnings", index, "procedure") in places.positions
 
 
 def _check_blocks(raw: Mapping[str, Plain], places: Places) -> None:
@@ -193,7 +330,7 @@ def read_form(raw: Plain, places: Places) -> Draft:
     tree = study_form(raw, places)
     findings = all_findings(tree)
     for detail, path in findings:
-        at = file_path(path)
+        at = file_path(path, places)
         if not any(at[:length] in places.refused for length in range(1, len(at) + 1)):
             translate(detail, at, raw, places)
     _fill(draft, tree, {path for _, path in findings})

@@ -54,16 +54,17 @@ ANSWERED: Mapping[str, Mapping[str, tuple[Alignment, ...]]] = {
     "improvement": dict.fromkeys(DISTANCES, _END),
     "path_gap": {PRIMARY: _ANYWHERE, "squared_l2": _STEPS, **dict.fromkeys(SCALARS, _STEPS)},
     "growth": dict.fromkeys(OF_ALL_PAIRS, _END),
+    "gap_growth": {PRIMARY: _END},
     "recency": {FORGET_LOSS: _LEVEL},
     "difference": dict.fromkeys(SCALARS, _STEPS),
 }
 """Contrast -> what it compares (a distance between predictions, or a kind of scalar) -> the alignments that it has.
 
-`at_end` is the default, and stands for itself where a contrast has one alignment only: `growth` reads the whole run and
-`recency` the forget level, whatever is left out.
+`at_end` is the default, and stands for itself where a contrast has one alignment only: `growth` and `gap_growth` read
+the whole run and `recency` the forget level, whatever is left out.
 """
 
-DESCRIBED = ("growth",)
+DESCRIBED = ("growth", "gap_growth")
 """Contrasts without a verdict."""
 
 Recorded = Mapping[str, tuple[str, tuple[str, ...]]]

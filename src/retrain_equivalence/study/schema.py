@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrain_equivalence.objectives.catalogue import OBJECTIVES
+from retrain_equivalence.objectives.catalogue import OBJECTIVES, SUM
 from retrain_equivalence.study.adapters import schema_of
 from retrain_equivalence.study.fields import BLOCKS, STAGE_FIELDS, UNLEARNING_FIELDS, names_of
 
@@ -36,9 +36,24 @@ def _objectives() -> Schema:
         "required": ["name", "source"],
         "additionalProperties": False,
     }
+    named = {"anyOf": [{"enum": sorted(OBJECTIVES)}, {"type": "string"}, locked]}
+    term = {
+        "type": "object",
+        "description": "One summand: an objective, its parameters, and its weight.",
+        "properties": {"objective": named, "weight": {"type": "number", "exclusiveMinimum": 0}, **_parameters()},
+        "required": ["objective"],
+        "additionalProperties": {"type": ["number", "string", "boolean"]},
+    }
+    added = {
+        "type": "object",
+        "description": "Several objectives, added up with weights.",
+        "properties": {SUM: {"type": "array", "items": term, "minItems": 1}},
+        "required": [SUM],
+        "additionalProperties": False,
+    }
     return {
         "description": "What is minimised; its parameters stand beside it. A plug-in's name is valid too.",
-        "anyOf": [{"enum": sorted(OBJECTIVES)}, {"type": "string"}, locked],
+        "anyOf": [*named["anyOf"], added],
     }
 
 
@@ -60,12 +75,17 @@ def schema() -> Schema:
     study = definitions.pop("Study")
     definitions["Stage"] = _flat(definitions, definitions["Stage"], STAGE_FIELDS, {})
     unlearning = definitions["Unlearning"]
-    unlearning["required"].append("objective")
+    unlearning["required"].remove("procedure")  # an entry of one phase is that phase
     unlearning["properties"]["objective"] = _objectives()
     # An objective of the user's own has parameters that are not known here, so further keys are left to `validate`.
+    others: Schema = {"type": ["number", "string", "boolean"]}
     entry = _flat(definitions, unlearning, UNLEARNING_FIELDS, _parameters())
-    definitions["Unlearning"] = {**entry, "additionalProperties": {"type": ["number", "string", "boolean"]}}
-    for name in ("Phase", "ObjectiveRecipe"):
+    definitions["Unlearning"] = {**entry, "additionalProperties": others}
+    phase = {**definitions["Phase"], "required": ["objective"]}
+    phase["properties"] = {**phase["properties"], "objective": _objectives()}
+    phase = _flat(definitions, phase, ("objective",), _parameters())
+    definitions["Phase"] = {**phase, "additionalProperties": others}
+    for name in ("Term", "ObjectiveRecipe"):
         definitions.pop(name, None)
     defaults = {**definitions["TrainingRecipe"], "required": []}
     for block, what in zip(BLOCKS, ("stage", "unlearning"), strict=True):

@@ -14,12 +14,13 @@ from retrain_equivalence.recipes.probe import AnyProbe
 
 ACKNOWLEDGEMENT = "isolated research, weights not released"
 
-Contrast = Literal["oracle_distance", "improvement", "path_gap", "growth", "recency", "difference"]
+Contrast = Literal["oracle_distance", "improvement", "path_gap", "growth", "gap_growth", "recency", "difference"]
 CONTRASTS: dict[Contrast, str] = {
     "oracle_distance": "Distance of a history to the independent oracles, beside the band of oracles among themselves.",
     "improvement": "That distance after unlearning minus before.",
     "path_gap": "Debiased squared distance between two histories; of a scalar probe, their paired difference.",
     "growth": "Slope of the log path gap per unlearning step.",
+    "gap_growth": "Rate at which histories of equal draws part under a method, beside that of replicates.",
     "recency": "Steps to the oracle's forget level: last position against the mean of the earlier ones.",
     "difference": "Signed paired difference of a scalar probe to the oracle, judged by two one-sided tests (TOST).",
 }

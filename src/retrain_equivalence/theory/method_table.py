@@ -17,6 +17,7 @@ from enum import StrEnum
 import numpy as np
 
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.core.predictions import Prediction
 from retrain_equivalence.theory.arrays import Array
 from retrain_equivalence.theory.difference_map import (
     CommonFeatureDescent,
@@ -29,19 +30,6 @@ from retrain_equivalence.theory.difference_map import (
 from retrain_equivalence.theory.forget_span import ForgetSpan
 from retrain_equivalence.theory.relearn_first import RelearnThenAscend
 from retrain_equivalence.theory.task_vector import OwnTaskVector
-
-
-class Prediction(StrEnum):
-    """What happens to the difference on the span of the forget inputs."""
-
-    EXPANDING = "expanding"
-    CONTRACTING = "contracting"
-    FROZEN = "frozen"
-    ONE_EXPANSION = "one bounded expansion"
-    SHRINKS_THEN_EXPANDS = "shrinks, then expands"
-    TURNS = "expands, then contracts"
-    RETURNS = "expands, then returns to the first gap in loss"
-    REMOVED = "nothing left against the own oracle"
 
 
 class Kind(StrEnum):

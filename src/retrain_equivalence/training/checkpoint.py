@@ -19,9 +19,10 @@ ABOUT: Final = "loop.json"
 
 
 def to_files(state: LoopState) -> dict[str, bytes]:
-    """Return the files of a state: all tensors as `weights/NAME` and `moments/NAME`, and the counters as JSON."""
+    """Return the files of a state: tensors as `weights/NAME`, `moments/NAME`, `memory/NAME`, and counters as JSON."""
     tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
     tensors |= {f"moments/{name}": tensor for name, tensor in state.moments.items()}
+    tensors |= {f"memory/{name}": tensor for name, tensor in state.memory.items()}
     about = canonical_json({"step": state.step, "tokens": state.tokens})
     return {TENSORS: to_safetensors(tensors), ABOUT: about.encode()}
 
@@ -37,7 +38,7 @@ def from_files(read: Callable[[str], bytes]) -> LoopState:
     """
     try:
         tensors, about = load(read(TENSORS)), json.loads(read(ABOUT))
-        parts: dict[str, dict[str, object]] = {"weights": {}, "moments": {}}
+        parts: dict[str, dict[str, object]] = {"weights": {}, "moments": {}, "memory": {}}
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
             parts[part][rest] = tensor

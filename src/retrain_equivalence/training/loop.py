@@ -4,11 +4,12 @@ Design. A generator: it yields after every optimizer step, while the model holds
 saves or stops. It owns no clock, no logging and no randomness of its own: rows of a step are a pure function of
 (order seed, step), so a loop that starts from a `LoopState` goes on bit for bit as if it had never stopped.
 
-    step ─► rows of the global batch ─► micro-batches ─► forward ─► objective: sum / denominator ─► backward, summed
-         ─► finite? ─► clip ─► optimizer ─► yield LoopStep
+    step ─► rows of the global batch ─► micro-batches ─► passes ─► each part: sum / denominator, times its weight
+         ─► backward, summed ─► finite? ─► clip ─► optimizer ─► the parts' state ─► yield LoopStep
 
-The denominator (tokens or sequences of the whole global batch) is counted before the first forward pass, so the loss
-does not depend on how the batch is split or padded. The model stays in eval mode: dropout would break pairing by seed.
+Every objective is a sum of parts here (`objectives.weighted_sum`); a single one is a sum of itself. The denominator
+(tokens or sequences of the whole global batch) is counted before the first forward pass, so the loss does not depend on
+how the batch is split or padded. The model stays in eval mode: dropout would break pairing by seed.
 """
 
 from __future__ import annotations
@@ -22,24 +23,19 @@ import torch
 from torch import Tensor, nn
 
 from retrain_equivalence.core.errors import Problem, RunError
-from retrain_equivalence.data.order import batches
+from retrain_equivalence.data.order import BatchOrder, batches
 from retrain_equivalence.models.codec import Encoded
-from retrain_equivalence.models.forward import pad, token_logps
+from retrain_equivalence.models.forward import causal_model, pad, token_logps
 from retrain_equivalence.models.weights import copy_into
-from retrain_equivalence.objectives.base import (
-    MADE_PASSES,
-    POLICY_LOGPS,
-    REFERENCE_LOGPS,
-    Objective,
-    Observed,
-    Per,
-    Seen,
-)
+from retrain_equivalence.objectives.base import Memory, Objective, Observed, Per, Seen, counted_split
+from retrain_equivalence.objectives.weighted_sum import WeightedSum, as_sum
+from retrain_equivalence.recipes.passes import ForwardPass, Split
 from retrain_equivalence.recipes.training import TrainingRecipe
+from retrain_equivalence.training.companions import ALONE, Companions
 from retrain_equivalence.training.duration import n_steps
 from retrain_equivalence.training.non_finite import NonFinite
 from retrain_equivalence.training.optimizer import load_moments, make_optimizer, moments_of
-from retrain_equivalence.training.reference import aligned
+from retrain_equivalence.training.passes import PassMaker, Rows, missing
 from retrain_equivalence.training.schedule import Shape
 from retrain_equivalence.training.state import LoopState, LoopStep
 
@@ -54,10 +50,10 @@ def train(
     rows: Sequence[Encoded],
     *,
     recipe: TrainingRecipe,
-    objective: Objective,
+    objective: Objective | WeightedSum,
     order_seed: int,
     pad_id: int,
-    reference: Mapping[str, Tensor] | None = None,
+    companions: Companions = ALONE,
     start: LoopState | None = None,
     place: str = "",
 ) -> Iterator[LoopStep]:
@@ -67,10 +63,10 @@ def train(
         model: a causal language model, or a peft wrapper of one; parameters with `requires_grad` are trained.
         rows: the data, unpadded.
         recipe: optimizer, schedule, duration, batch.
-        objective: what is minimised; its passes say whether `reference` is needed.
+        objective: what is minimised; its passes say what of `companions` is needed.
         order_seed: stream of the sample order, 0 <= order_seed < 2**64.
         pad_id: fills short rows; its value has no effect.
-        reference: row id -> log-probabilities of the row's targets under the start model, [n_targets].
+        companions: further rows and frozen models that the objective reads.
         start: where to go on from; null starts anew, with a fresh optimizer.
         place: names the stage or unlearning in messages.
 
@@ -86,9 +82,9 @@ def train(
         model=model,
         rows=rows,
         recipe=recipe,
-        objective=objective,
+        objective=as_sum(objective),
         pad_id=pad_id,
-        reference=reference,
+        companions=companions,
         place=place,
     )
     loop.check()
@@ -97,10 +93,10 @@ def train(
     shape = Shape.of(recipe, total_steps)
     order = batches(len(rows), recipe.global_batch_size, order_seed)
     for step in range(done, total_steps):
-        batch = [rows[index] for index in order[step]]
+        batch = loop.rows_of([rows[index] for index in order[step]], step)
         rate = recipe.learning_rate * shape.factor(step)
         loss, norm = loop.take(batch, rate)
-        tokens += sum(len(row.ids) for row in batch)
+        tokens += sum(len(row.ids) for some in batch.values() for row in some)
         loop.done, loop.tokens = step + 1, tokens
         yield LoopStep(
             step=step + 1,
@@ -120,9 +116,9 @@ class _Loop:
     model: PreTrainedModel
     rows: Sequence[Encoded]
     recipe: TrainingRecipe
-    objective: Objective
+    objective: WeightedSum
     pad_id: int
-    reference: Mapping[str, Tensor] | None
+    companions: Companions
     place: str
     done: int = 0
     tokens: int = 0
@@ -131,6 +127,9 @@ class _Loop:
     listed: list[nn.Parameter] = field(init=False)
     optimizer: torch.optim.Optimizer = field(init=False)
     device: torch.device = field(init=False)
+    memory: Memory = field(init=False)
+    make: PassMaker = field(init=False)
+    retain_order: BatchOrder | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
@@ -138,40 +137,59 @@ class _Loop:
         self.device = next(self.model.parameters()).device
         if self.listed:
             self.optimizer = make_optimizer(self.recipe, self.parameters)
+        made = self.objective.init(self.companions.memory_seed, causal_model(self.model).config.hidden_size)
+        self.memory = {name: tensor.to(self.device) for name, tensor in made.items()}
+        self.make = PassMaker(
+            model=self.model, companions=self.companions, passes=self.objective.passes, pad_id=self.pad_id,
+            device=self.device,
+        )  # fmt: skip
+        # One row at a time: however short the last batch of an epoch is, every forget row has a retain row beside it.
+        retain = len(self.companions.retain)
+        self.retain_order = batches(retain, 1, self.companions.retain_order_seed) if retain else None
 
     def check(self) -> None:
         """Refuse what cannot work before the first step."""
-        objective = self.objective
-        unmade = [asked for asked in objective.passes if asked not in MADE_PASSES]
-        if unmade:
-            listed = ", ".join(f"{asked.split}/{asked.weights}/{asked.signal}" for asked in unmade)
+        adapted = self.model is not causal_model(self.model)
+        if lacks := missing(self.objective.passes, self.companions, adapted=adapted):
             raise self._refused(
-                "E-RUN-05", f"objective '{objective.name}' reads {listed}, which this loop does not make", "read others"
-            )
-        if REFERENCE_LOGPS in objective.passes and self.reference is None:
-            raise self._refused(
-                "E-RUN-04",
-                f"objective '{objective.name}' needs reference log-probabilities, and none are given",
-                "compute them from the start model",
+                "E-RUN-04", f"{self._names()} needs {lacks}, and there is none", "give it in the companions"
             )
         if not self.listed:
             raise self._refused(
                 "E-RUN-06", "the model has no trainable weight", "attach an adapter or train all weights"
             )
 
+    def _names(self) -> str:
+        return " + ".join(f"objective '{part.objective.name}'" for part in self.objective.parts)
+
     def load(self, start: LoopState | None) -> tuple[int, int]:
-        """Put `start` into model and optimizer; return its step and tokens."""
+        """Put `start` into model, optimizer and the objective's state; return its step and tokens."""
         if start is None:
             return 0, 0
         try:
+            if start.memory.keys() != self.memory.keys():
+                raise ValueError(f"it has the memory {sorted(start.memory)}, expected {sorted(self.memory)}")
             copy_into(self.parameters, start.weights)
             load_moments(self.optimizer, self.parameters, start.moments)
         except ValueError as error:
             raise self._refused(
                 "E-RUN-06", f"the state at step {start.step} is not of this training: {error}", "start the stage anew"
             ) from error
+        self.memory = {name: tensor.to(self.device) for name, tensor in start.memory.items()}
         self.done, self.tokens = start.step, start.tokens
         return start.step, start.tokens
+
+    def rows_of(self, batch: list[Encoded], step: int) -> Rows:
+        """Return the rows of a step: the forget rows, their preferred answers, and as many retain rows."""
+        read = {asked.split for asked in self.objective.passes}
+        found: dict[Split, list[Encoded]] = {Split.FORGET: batch}
+        if Split.PREFERRED in read:
+            found[Split.PREFERRED] = [self.companions.preferred[row.id] for row in batch]
+        if Split.RETAIN in read and self.retain_order is not None:
+            first = step * self.recipe.global_batch_size
+            numbers = (self.retain_order[first + i][0] for i in range(len(batch)))
+            found[Split.RETAIN] = [self.companions.retain[number] for number in numbers]
+        return found
 
     def copy(self, step: int) -> LoopState:
         """Return a copy of the state, if the loop still stands at `step`."""
@@ -182,29 +200,40 @@ class _Loop:
             weights={name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()},
             moments=moments_of(self.optimizer, self.parameters),
             tokens=self.tokens,
+            memory={name: tensor.detach().to("cpu", copy=True) for name, tensor in self.memory.items()},
         )
 
-    def take(self, batch: list[Encoded], rate: float) -> tuple[float, float]:
+    def take(self, batch: Rows, rate: float) -> tuple[float, float]:
         """Take one optimizer step; return loss and gradient norm, both finite."""
-        denominator = self._count(batch)
-        if denominator == 0:
+        denominators = [self._count(part.objective, batch) for part in self.objective.parts]
+        weights = self.objective.weights(self.memory)
+        if 0 in denominators:
             raise self._refused(
                 "E-RUN-02",
                 f"no row of the batch at step {self.done + 1} has a scored token",
                 "raise max_length, or drop rows whose prompt fills it",
             )
-        losses: list[Tensor] = []
+        losses: list[list[Tensor]] = [[] for _ in weights]
         for rows in self._micro_batches(batch):
-            loss = self._sum(rows) / denominator
-            loss.backward()  # type: ignore[no-untyped-call]
-            losses.append(loss.detach())
+            observed = self.make(rows)
+            terms = [
+                (number, self._sum(number, rows, observed) / denominators[number])
+                for number, part in enumerate(self.objective.parts)
+                if all(asked.split in rows for asked in part.objective.passes)
+            ]
+            for number, loss in terms:
+                losses[number].append(loss.detach())
+            torch.stack([loss * weights[number] for number, loss in terms]).sum().backward()  # type: ignore[no-untyped-call]
         gradients = [weight.grad for weight in self.listed if weight.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
-        # One transfer for loss and norm together: on an accelerator each one waits for all that was queued.
-        loss_value, norm_value = torch.stack((torch.stack(losses).sum(), norm.to(losses[0].dtype))).tolist()
+        # One transfer for losses and norm together: on an accelerator each one waits for all that was queued.
+        means = [torch.stack(some).sum() for some in losses]
+        *parts, norm_value = torch.stack((*means, norm.to(means[0].dtype))).tolist()
+        loss_value = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
             self.optimizer.zero_grad(set_to_none=True)
-            raise NonFinite(self.done + 1, loss_value, self.last_finite, self._culprits(batch), self.place)
+            culprits = self._culprits(batch[Split.FORGET])
+            raise NonFinite(self.done + 1, loss_value, self.last_finite, culprits, self.place)
         limit = self.recipe.max_grad_norm
         if limit is not None and norm_value > limit:
             torch.nn.utils.clip_grads_with_norm_(self.listed, limit, norm)
@@ -213,34 +242,39 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.last_finite = loss_value
+        changed = self.objective.after_step(self.memory, parts)
+        self.memory = {name: tensor.to(self.device) for name, tensor in changed.items()}
         return loss_value, norm_value
 
-    def _micro_batches(self, batch: list[Encoded]) -> Iterator[list[Encoded]]:
+    def _micro_batches(self, batch: Rows) -> Iterator[Rows]:
+        forget = batch[Split.FORGET]
         size = self.recipe.micro_batch_size
-        if size is None or size >= len(batch):
-            yield batch
+        if size is None or size >= len(forget):
+            yield {split: rows for split, rows in batch.items() if rows}
             return
         # Rows of like length together: less padding. The global batch, and so the loss, is the same for any order.
-        ordered = sorted(batch, key=lambda row: len(row.ids))
-        for begin in range(0, len(ordered), size):
-            yield ordered[begin : begin + size]
+        # Preferred answers stay beside their forget rows; retain rows are ordered for themselves.
+        by_length = sorted(range(len(forget)), key=lambda index: len(forget[index].ids))
+        ordered = {
+            split: [rows[i] for i in by_length] if split is not Split.RETAIN else sorted(rows, key=lambda r: len(r.ids))
+            for split, rows in batch.items()
+        }
+        for begin in range(0, len(forget), size):
+            yield {split: rows[begin : begin + size] for split, rows in ordered.items()}
 
-    def _count(self, rows: list[Encoded]) -> int:
-        """Return how many tokens or sequences of `rows` the objective is a mean over."""
-        if self.objective.per is Per.TOKEN:
-            return sum(row.n_targets for row in rows)
-        return sum(1 for row in rows if row.n_targets)
+    def _count(self, objective: Objective, rows: Rows) -> int:
+        """Return how many tokens or sequences of `rows` an objective is a mean over."""
+        counted = rows[counted_split(objective)]
+        if objective.per is Per.TOKEN:
+            return sum(row.n_targets for row in counted)
+        return sum(1 for row in counted if row.n_targets)
 
-    def _sum(self, rows: list[Encoded]) -> Tensor:
-        """Return the objective's sum over one micro-batch."""
-        objective = self.objective
-        logps_BT, mask_BT = token_logps(self.model, pad(rows, self.pad_id).to(self.device))
-        observed = {POLICY_LOGPS: Observed(values_BT=logps_BT, mask_BT=mask_BT)}
-        if self.reference is not None and REFERENCE_LOGPS in objective.passes:
-            values_BT = aligned(self.reference, rows, mask_BT)
-            observed[REFERENCE_LOGPS] = Observed(values_BT=values_BT, mask_BT=mask_BT)
-        terms = objective(Seen(observed, declared=objective.passes, name=objective.name))
-        counted = self._count(rows)
+    def _sum(self, number: int, rows: Rows, observed: Mapping[ForwardPass, Observed]) -> Tensor:
+        """Return the sum of one part over one micro-batch."""
+        objective = self.objective.parts[number].objective
+        memory = self.objective.memory_of(number, self.memory)
+        terms = objective(Seen(observed, declared=objective.passes, name=objective.name, memory=memory))
+        counted = self._count(objective, rows)
         if terms.per is not objective.per or terms.count != counted:
             raise self._refused(
                 "E-RUN-05",
@@ -250,7 +284,7 @@ class _Loop:
             )
         return terms.total
 
-    def _culprits(self, batch: list[Encoded]) -> tuple[str, ...]:
+    def _culprits(self, batch: Sequence[Encoded]) -> tuple[str, ...]:
         """Return the rows whose own log-probabilities are not finite; the whole batch if that tells nothing."""
         with torch.no_grad():
             odd = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -20,6 +20,8 @@ class LoopState:
     """The optimizer's state, `exp_avg/NAME`, `exp_avg_sq/NAME`, `step/NAME`; empty for SGD and at step 0."""
     tokens: int
     """Real (unpadded) tokens trained on so far, prompts included."""
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
+    """The objective's own state (RMU's direction, PDU's dual variable), on the CPU; empty for most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

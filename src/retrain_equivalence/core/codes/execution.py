@@ -4,6 +4,8 @@ CODES: dict[str, str] = {
     "E-DATA-85": "The path of a model file or folder does not exist. Paths are relative to the study file.",
     "E-DATA-86": "A checkpoint given under `given` does not fit the study's base model: a tensor is missing or has "
     "another shape.",
+    "E-DATA-89": "The data under `preferred:` do not give exactly one answer to every prompt of the forget stage's "
+    "training rows. Prompts are compared as text, exactly.",
     "E-DATA-88": "The data under `placebo:` have fewer training rows than the forget stage. A placebo history is to "
     "differ in what the extra stage teaches and not in how much; of a larger set the first rows are taken.",
     "E-DATA-87": "The folder to export to exists. Nothing is ever written into an existing folder.",

@@ -79,4 +79,11 @@ CODES: dict[str, str] = {
     "not have.",
     "E-CFG-38": "A warning: the study is valid, but a rate is unusually high for a pretrained model, so few replicates "
     "decide little, or a comparison between histories has no two histories to compare.",
+    "E-CFG-60": "What an unlearning's objectives read and what the study gives it differ: retain rows (retain_stages) "
+    "or preferred answers (preferred) are needed and missing, or given and read by nobody. What an objective reads is "
+    "declared by its forward passes: `retrain-equivalence list objectives` shows it.",
+    "E-CFG-61": "A procedure has no meaning: it is empty, stands beside an objective, takes a task vector of nothing, "
+    "or puts a replay beside other steps.",
+    "E-CFG-62": "An unlearning goes back to a state of a history that was given as a finished checkpoint: the state "
+    "before the forget stage is not known here. Give that state as well, or leave the replay out.",
 }

@@ -20,9 +20,8 @@ CODES: dict[str, str] = {
         "example a beta of 0 or below."
     ),
     "E-CFG-44": (
-        "An objective lists a forward pass that the training loop of this version does not make. It makes "
-        "token log-probabilities of the rows that are trained on, under the trained model and under the "
-        "frozen start model."
+        "An objective reads the hidden states of a layer that the model does not have. Layer 0 is the "
+        "embedding, layer n the output of the n-th block."
     ),
     "E-CFG-45": (
         "A plug-in cannot be loaded: the file is missing, is not Python, raises while it runs, has no module- "
@@ -53,13 +52,12 @@ CODES: dict[str, str] = {
         "costs, is derived from the declared list, so the list must be complete."
     ),
     "E-RUN-04": (
-        "An objective compares with the start model, and the start model's log-probabilities are missing for "
-        "a row, or are those of another encoding of it, or two rows share one id. They are computed from the "
-        "start model on exactly the rows that are trained on."
+        "An objective reads something beside the forget rows and the trained model that the loop was not given: the "
+        "start model's log-probabilities (missing for a row, or those of another encoding of it, or two rows share one "
+        "id), a frozen model, retain rows or preferred answers. A study's run gathers what its objectives declare."
     ),
     "E-RUN-05": (
-        "An objective does not fit the loop: it needs a pass that the loop does not make, or it counted "
-        "another number of tokens or sequences than the batch has. "
+        "An objective does not fit the loop: it counted another number of tokens or sequences than the batch has. "
         "`retrain_equivalence.testing.check_objective` finds such faults in a test."
     ),
     "E-RUN-06": (

@@ -12,6 +12,7 @@ BUNDLED = (
     "quickstart",
     "quickstart-orders",
     "tiny-real",
+    "all-methods",
     "smollm2",
     "paper-llama32-1b",
     "paper-llama31-8b",

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from retrain_equivalence.core.predictions import Prediction
 from retrain_equivalence.figures.elements import Column, Figure, Table
 from retrain_equivalence.theory.answer import Answer
 from retrain_equivalence.theory.arrays import Array
 from retrain_equivalence.theory.linear_methods import retain_rows, unlearned
-from retrain_equivalence.theory.method_table import METHODS, Kind, MethodRow, MethodSettings, Prediction
+from retrain_equivalence.theory.method_table import METHODS, Kind, MethodRow, MethodSettings
 from retrain_equivalence.theory.npo_weights import Reference, WeightedAscent
 from retrain_equivalence.theory.speed_law import flowed, log_loss, weighted_ascent
 from retrain_equivalence.theory.summary import Summary, band_points
