@@ -185,6 +185,7 @@ def bundled() -> str:
 def studies_reference() -> str:
     """Return the generated part of docs/studies.md."""
     comparison = {"probe": (type_words(str), "required")}
+    inherited = "Training fields come from the step, then from the entry, then from `unlearning_training`."
     unlearning = {
         "procedure": ("list of steps", "this or `objective`"),
         "preferred": ("`idk`, a [data set](#data-sets) or `null`", "`null`"),
@@ -247,18 +248,18 @@ stand in the entry itself; or a `procedure`, a list of steps. {first_paragraph(U
 {table(Unlearning, instead=unlearning)}
 | `objective` | name of an objective, or `{{weighted_sum: [...]}}` | this or `procedure` | The loss that is minimised. |
 
-An objective is a name of [objectives](objectives.md), which has formula, parameters, needs and source of each; or a sum,
-`{{weighted_sum: [{{objective: npo, beta: 0.1}}, {{objective: retain_nll, weight: 2}}]}}`, whose terms have their parameters
-beside them and a `weight` (1 if none is given). A step of a procedure is one of:
+An objective is a name of [objectives](objectives.md), which has formula, parameters, needs and source of each; or a
+sum, `{{weighted_sum: [{{objective: npo, beta: 0.1}}, {{objective: retain_nll, weight: 2}}]}}`, whose terms have their
+parameters beside them and a `weight` (1 if none is given). A step of a procedure is one of:
 
 | step | what it does |
 |---|---|
-| `{{objective: ..., max_steps: ...}}` | {first_paragraph(Phase)} Training fields come from the step, then from the entry, then from `unlearning_training`. |
+| `{{objective: ..., max_steps: ...}}` | {first_paragraph(Phase)} {inherited} |
 | `{{task_vector: α}}` | {first_paragraph(WeightEdit)} |
 | `{{replay: since_forget}}`, `{{replay: k}}` | {first_paragraph(ReplayFrom)} |
 
-`save_at` counts the steps of the whole procedure: optimizer steps of its phases one after another, one for a task vector
-or a replay.
+`save_at` counts the steps of the whole procedure: optimizer steps of its phases one after another, one for a task
+vector or a replay.
 
 ### Probes
 

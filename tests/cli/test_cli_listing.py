@@ -11,10 +11,12 @@ from functools import cache
 import pytest
 
 from retrain_equivalence.objectives.catalogue import OBJECTIVES
+from retrain_equivalence.study.fields import STEP_KINDS
+from retrain_equivalence.study.yaml_reader import read_yaml
 
 
-def typed(*words: str, columns: str = "200") -> str:
-    call = [sys.executable, "-m", "retrain_equivalence", "list", "objectives", *words]
+def typed(*words: str, kind: str = "objectives", columns: str = "200") -> str:
+    call = [sys.executable, "-m", "retrain_equivalence", "list", kind, *words]
     variables = {**os.environ, "COLUMNS": columns}
     return subprocess.run(call, env=variables, capture_output=True, text=True, check=True, timeout=60).stdout
 
@@ -52,3 +54,14 @@ def test_each_has_a_source_and_the_names_of_others() -> None:
 def test_names_stay_whole_on_a_narrow_screen() -> None:
     said = typed(columns="80")
     assert {name for name in OBJECTIVES if name not in said} == set()
+
+
+def test_steps_of_procedures_are_listed_as_they_are_written() -> None:
+    found = json.loads(typed("--json", kind="procedures"))
+    assert set(found) == {"phase", "task_vector", "replay"}
+    for entry in found.values():
+        assert entry["what"].endswith((".", ","))
+        step = read_yaml(entry["a step"], "s").value
+        assert isinstance(step, dict)
+        assert len(set(step) & set(STEP_KINDS)) == 1, "a step as a study file takes it"
+    assert "{replay: since_forget}" in typed(kind="procedures")

@@ -22,7 +22,7 @@ def test_a_layer_beyond_the_last_is_refused_by_plan() -> None:
 def test_a_folders_layers_are_counted_from_its_tensors(nano_folder, tmp_path) -> None:
     local = f"model={{path: {nano_folder}}}"
     assert small_study.planned(local, RMU.replace("LAYER", "2")).count("unlearn") == 4
-    with pytest.raises(StudyError, match="E-CFG-44.*the model has 2"):
+    with pytest.raises(StudyError, match=r"E-CFG-44.*the model has 2"):
         small_study.planned(local, RMU.replace("LAYER", "7"))
 
 

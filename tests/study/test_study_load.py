@@ -16,6 +16,7 @@ from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.histories.history import Role
 from retrain_equivalence.recipes.model import HubModel, LoraTuning
 from retrain_equivalence.study.bundled import BUNDLED, bundled_text
+from retrain_equivalence.study.dump import dump_study
 from retrain_equivalence.study.load import load_study, read_study
 from retrain_equivalence.study.sources import study_directory
 from retrain_equivalence.study.study import ACKNOWLEDGEMENT
@@ -288,6 +289,21 @@ def test_plugin_objective(write: Callable[..., str], study_text: str) -> None:
     locked = text.replace("mine_of_the_study_tests,", "{name: mine_of_the_study_tests, source: other@00},")
     with pytest.raises(StudyError, match=r"E-CFG-47.*study\.yaml:12:17.*locked with the source 'other@00'"):
         load_study(write(locked), plugins=["plugin.py"])
+
+
+def test_plugin_objective_in_a_sum_and_in_a_step(write: Callable[..., str], study_text: str) -> None:
+    """Locked to its source there too, and read back from the lock file."""
+    write(PLUGIN, "plugin.py")
+    entry = (
+        "procedure: [{objective: mine_of_the_study_tests, strength: 3}, "
+        "{objective: {weighted_sum: [{objective: mine_of_the_study_tests, weight: 2}, {objective: ga}]}}]"
+    )
+    study = load_study(write(study_text.replace("objective: npo, beta: 0.1", entry)), plugins=["plugin.py"])
+    first, second = (phase.objective for phase in study.unlearnings[1].phases)
+    assert first.source == second.terms[0].objective.source != ""
+    locked = dump_study(study)
+    assert locked.count(first.source) == 2
+    assert load_study(write(locked, "study.lock.yaml"), plugins=["plugin.py"]) == study
 
 
 def test_acknowledged_sensitive_data_load(write: Callable[..., str], study_text: str) -> None:

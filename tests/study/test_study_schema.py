@@ -70,6 +70,50 @@ def test_wrong_studies_are_not(path: tuple[Any, ...], value: Any, validator: jso
     assert not validator.is_valid(study)
 
 
+RIGHT_UNLEARNINGS = [
+    "{name: x, objective: npo_retain, retain: kl, retain_stages: [math], learning_rate: 1e-4, max_steps: 3}",
+    "{name: x, objective: {weighted_sum: [{objective: ga}, {objective: retain_nll, weight: 2}]}, retain_stages: [a]}",
+    "{name: x, objective: dpo, preferred: idk}",
+    "{name: x, objective: dpo, preferred: {jsonl: other.jsonl, prompt: question}}",
+    "{name: x, procedure: [{objective: nll, max_steps: 3}, {objective: mine, own: 2}], save_at: [0, 6]}",
+    "{name: x, procedure: [{objective: nll}, {task_vector: 0.5}]}",
+    "{name: x, procedure: [{replay: since_forget}]}",
+    "{name: x, procedure: [{replay: 2}]}",
+]
+WRONG_UNLEARNINGS = [
+    "{name: x}",
+    "{name: x, objective: ga, procedure: [{objective: ga}]}",
+    "{name: x, objective: dpo, preferred: yes please}",
+    "{name: x, objective: dpo, preferred: {jsonl: other.jsonl, promt: question}}",
+    "{name: x, objective: graddiff, retain_stages: math}",
+    "{name: x, objective: {weighted_sum: []}}",
+    "{name: x, objective: {weighted_sum: [{weight: 2}]}}",
+    "{name: x, objective: {weighted_sum: [{objective: ga, weight: 0}]}}",
+    "{name: x, objective: {weighted_sum: [{objective: ga}], beta: 2}}",
+    "{name: x, procedure: {objective: ga}}",
+    "{name: x, procedure: [{max_steps: 3}]}",
+    "{name: x, procedure: [{task_vector: one}]}",
+    "{name: x, procedure: [{replay: before}]}",
+    "{name: x, procedure: [{replay: 1, max_steps: 2}]}",
+]
+
+
+def _with_unlearning(text: str) -> Any:
+    study = copy.deepcopy(read_yaml(bundled_text("quickstart"), "s").value)
+    study["unlearnings"].append(read_yaml(text, "s").value)
+    return study
+
+
+@pytest.mark.parametrize("text", RIGHT_UNLEARNINGS)
+def test_every_form_of_an_unlearning_is_valid(text: str, validator: jsonschema.Draft202012Validator) -> None:
+    assert [error.message for error in validator.iter_errors(_with_unlearning(text))] == []
+
+
+@pytest.mark.parametrize("text", WRONG_UNLEARNINGS)
+def test_a_wrong_unlearning_is_not(text: str, validator: jsonschema.Draft202012Validator) -> None:
+    assert not validator.is_valid(_with_unlearning(text))
+
+
 def test_fields_are_described() -> None:
     """Descriptions are the docstrings of the dataclasses."""
     found = schema()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +12,14 @@ from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, Unlearning, WeightEdit
 from retrain_equivalence.recipes.dataset import JsonlDataset
 from retrain_equivalence.study.load import load_study
+from retrain_equivalence.study.questions import DESCRIBED
+from retrain_equivalence.study.study import CONTRASTS
+from retrain_equivalence.study.template import template
 
 NPO = "{name: npo, objective: npo, beta: 0.1, learning_rate: 1e-4, max_steps: 10}"
 """The entry of the right study that is replaced."""
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -94,8 +101,53 @@ def test_preferred_answers_are_the_packages_or_a_data_set(read: Callable[[str], 
         ("objective: dpo, beta: 0, preferred: idk", "E-CFG-43", "beta must be a finite number above 0"),
         ("objective: ga, preferred: idk", "E-CFG-60", "no objective of this unlearning reads preferred answers"),
         ("objective: idk_dpo, preferred: {jsonl: b.jsonl}", "E-CFG-60", "brings its own answers, 'idk'"),
-        ("objective: dpo, preferred: yes please", "E-CFG-13", "preferred: the text 'yes please' is not one of idk"),
-        ("objective: dpo, preferred: {jsnl: b.jsonl}", "E-CFG-14", "preferred: no key says which preferred it is"),
+        ("objective: dpo, preferred: yes please", "E-CFG-12", "preferred: expected idk or a data set, found the text"),
+        (
+            "objective: dpo, preferred: ikd",
+            "E-CFG-13",
+            "preferred: the text 'ikd' is not one of idk.*did you mean 'idk'",
+        ),
+        ("objective: dpo, preferred: [idk]", "E-CFG-12", "preferred: expected idk or a data set, found a list"),
+        ("objective: dpo, preferred: {jsnl: b.jsonl}", "E-CFG-14", "preferred: no key says which data set it is"),
+        ("objective: dpo, preferred: {text: b.txt}", "E-CFG-60", "preferred: plain text answers no prompt"),
+        (
+            "objective: dpo, preferred: {generated: refusals, rows: 100}",
+            "E-CFG-29",
+            "the same data serve the forget stage 'safety' .* and the preferred answers",
+        ),
+        (
+            "objective: graddiff, retain: [tofu], retain_stages: [tofu]",
+            "E-CFG-42",
+            "retain: expected text, found a list.*stand under retain_stages",
+        ),
+        ("objective: weighted_sum", "E-CFG-14", "'weighted_sum' is no objective by itself.*write objective: {weighted"),
+        (
+            "objective: {weighted_sum: [{objective: {weighted_sum: [{objective: ga}]}}]}",
+            "E-CFG-43",
+            "weighted_sum.0: a weighted sum cannot be a term of another one",
+        ),
+        (
+            "objective: {weighted_sum: [{objective: ga, max_steps: 3}]}",
+            "E-CFG-10",
+            "0.max_steps: unknown key. Fix: write it into the entry of the unlearning",
+        ),
+        ("objective: {weighted_sum: [[]]}", "E-CFG-12", "weighted_sum.0: expected a mapping"),
+        (
+            "objective: {weighted_sum: [{objective: {name: ga, source: x}}]}",
+            "E-CFG-47",
+            "0.objective: locked with the source 'x'",
+        ),
+        ("objective: ga, replay: 1", "E-CFG-10", "replay: unknown key. Fix: it is a step: procedure: "),
+        (
+            "procedure: [{objective: nll, save_at: [0, 1]}]",
+            "E-CFG-10",
+            "procedure.0.save_at: unknown key. Fix: write it into the entry",
+        ),
+        (
+            "procedure: [{objective: nll, num_train_epochs: 2}]",
+            "E-CFG-21",
+            "procedure.0.num_train_epochs: unlearning is counted in steps",
+        ),
         ("objective: rmu, retain_stages: [tofu]", "E-CFG-41", "needs the parameter 'layer'"),
         ("objective: rmu_forget, layer: -1", "E-CFG-43", "layer must be at least 0"),
         ("objective: {weighted_sum: [{objective: ga, weight: -1}]}", "E-CFG-43", "the weight must be > 0, found -1"),
@@ -151,11 +203,59 @@ def test_preferred_answers_are_the_packages_or_a_data_set(read: Callable[[str], 
 def test_a_wrong_unlearning_is_one_line(read: Callable[[str], Unlearning], entry: str, code: str, said: str) -> None:
     only_replay = "objective" not in entry
     rate = "" if only_replay or "learning_rate" in entry else ", learning_rate: 1e-4"
-    training = rate if only_replay or "max_steps" in entry else f"{rate}, max_steps: 10"
+    steps = "" if only_replay or "max_steps" in entry.partition("weighted_sum")[0] else ", max_steps: 10"
+    training = rate + steps
     with pytest.raises(StudyError, match=f"error\\[{code}.*{said}") as caught:
         read(f"{{name: x, {entry}{training}}}")
     assert all(len(line) <= 300 for line in caught.value.lines())
     assert len(caught.value.lines()) <= 2
+
+
+def test_a_phase_without_a_duration_is_refused_where_it_stands(read: Callable[[str], Unlearning]) -> None:
+    with pytest.raises(StudyError, match=r"E-CFG-21.*procedure\.1.*max_steps"):
+        read("{name: x, learning_rate: 1e-4, procedure: [{objective: nll, max_steps: 2}, {objective: ga}]}")
+
+
+def test_a_replay_takes_no_tuning(read: Callable[[str], Unlearning]) -> None:
+    with pytest.raises(StudyError, match=r"E-CFG-61.*tuning: nothing here takes gradient steps"):
+        read("{name: x, tuning: full, procedure: [{replay: since_forget}]}")
+
+
+def test_an_override_reaches_a_step_and_a_term(study_text: str, write: Callable[..., str]) -> None:
+    entries = (
+        "{name: relearn, learning_rate: 1e-4, procedure: [{objective: nll, max_steps: 3}, {task_vector: 1}]}\n"
+        "  - {name: sum, learning_rate: 1e-4, max_steps: 2, objective: {weighted_sum: [{objective: ga}]}}"
+    )
+    overrides = (
+        "unlearnings.relearn.procedure.0.max_steps=5",
+        "unlearnings.relearn.procedure.1.task_vector=0.5",
+        "unlearnings.sum.objective.weighted_sum.0.weight=3",
+        "unlearnings.ga.objective=npo",
+        "unlearnings.ga.beta=0.5",
+    )
+    found = load_study(write(study_text.replace(NPO, entries)), overrides=overrides).unlearnings
+    ga, relearn, added = found
+    assert (relearn.phases[0].n_steps, relearn.procedure[1]) == (5, WeightEdit(task_vector=0.5))
+    assert added.phases[0].objective.terms[0].weight == 3.0
+    assert ga.phases[0].objective.parameters == {"beta": 0.5}
+
+
+def test_a_plugin_may_not_name_a_parameter_like_a_field(study_text: str, write: Callable[..., str]) -> None:
+    """The value in the file would go to the field, and the parameter would keep its default unseen."""
+    plugin = write(
+        "from dataclasses import dataclass\nfrom typing import ClassVar\n"
+        "from retrain_equivalence.objectives.base import POLICY_LOGPS, Per, token_terms\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Slow:\n"
+        "    name: ClassVar[str] = 'slow_for_test'\n    passes: ClassVar = (POLICY_LOGPS,)\n"
+        "    per: ClassVar[Per] = Per.TOKEN\n    cite: ClassVar[str] = '@misc{me, title={x}}'\n"
+        "    max_steps: int = 1\n"
+        "    def __call__(self, seen):\n        return token_terms(seen[POLICY_LOGPS].values_BT, seen[POLICY_LOGPS])\n"
+        "OBJECTIVES = [Slow]\n",
+        name="slow.py",
+    )
+    entry = "{name: x, objective: slow_for_test, learning_rate: 1e-4, max_steps: 10}"
+    with pytest.raises(StudyError, match=r"E-CFG-45.*'max_steps' of 'slow_for_test' has the name of a field"):
+        load_study(write(study_text.replace(NPO, entry)), plugins=(Path(plugin),))
 
 
 def test_a_replay_takes_no_training_fields(read: Callable[[str], Unlearning]) -> None:
@@ -169,3 +269,28 @@ def test_save_at_counts_the_whole_procedure(read: Callable[[str], Unlearning]) -
             "{name: x, learning_rate: 1e-4, max_steps: 3, save_at: [0, 3], "
             "procedure: [{objective: nll}, {task_vector: 1}, {objective: ga}]}"
         )
+
+
+def _uncommented(text: str) -> str:
+    """Return the text with its commented entries of unlearnings among the others."""
+    shown = re.compile(r"^#   (- \{name: .*)$", flags=re.M)
+    entries = "".join(f"  {entry}\n" for entry in shown.findall(text))
+    assert entries.count("\n") == 3
+    return shown.sub("", text).replace("\nunlearnings:\n", f"\nunlearnings:\n{entries}")
+
+
+def test_the_entries_shown_in_comments_are_right(write: Callable[..., str]) -> None:
+    made = load_study(write(_uncommented(template()), "made.yaml"))
+    assert [u.name for u in made.unlearnings] == ["npo-retain", "idk", "relearn", "ga", "npo"]
+    assert made.unlearnings[2].last == 25
+    finetune, unlearn = ((ROOT / "configs" / name).read_text("utf-8") for name in ("finetune.yaml", "unlearn.yaml"))
+    both = load_study(write(finetune, "finetune.yaml"), write(_uncommented(unlearn), "unlearn.yaml"))
+    assert [u.last for u in both.unlearnings[:3]] == [20, 20, 20]
+
+
+def test_the_documented_table_has_every_contrast() -> None:
+    table = (ROOT / "docs" / "studies.md").read_text("utf-8").partition("## What may be asked")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*?) \|$", table, flags=re.M)
+    rows = rows[1:]  # without the heading
+    assert sorted(contrast for contrast, _ in rows) == sorted(CONTRASTS)
+    assert {contrast for contrast, margin in rows if margin == "described only"} == set(DESCRIBED)

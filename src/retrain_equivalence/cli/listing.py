@@ -9,7 +9,9 @@ import typer
 
 from retrain_equivalence.cli import options
 
-Kind = Literal["objectives", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances"]
+Kind = Literal[
+    "objectives", "procedures", "datasets", "models", "probes", "orderings", "contrasts", "studies", "distances"
+]
 
 UNKNOWN = "as its parameters say"
 """Of an objective that cannot be asked before a parameter without a default is given."""
@@ -20,7 +22,7 @@ def listing(
     plugins: options.Plugins = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """List objectives, data sets, models, probes, orderings, contrasts, distances or bundled studies."""
+    """List objectives, steps of procedures, data sets, models, probes, orderings, contrasts, distances or studies."""
     from retrain_equivalence.cli import common
 
     entries = _entries(kind, tuple(plugins or ()))
@@ -44,6 +46,15 @@ def _entries(kind: Kind, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]
     match kind:
         case "objectives":
             return _objectives(plugins)
+        case "procedures":
+            from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, WeightEdit
+
+            steps = {
+                "phase": ("{objective: nll, max_steps: 10}", Phase),
+                "task_vector": ("{task_vector: 1.0}", WeightEdit),
+                "replay": ("{replay: since_forget}", ReplayFrom),
+            }
+            return {name: {"what": _first_line(k.__doc__), "a step": yaml} for name, (yaml, k) in steps.items()}
         case "datasets":
             from retrain_equivalence.recipes.dataset import DATASET_KINDS
 

@@ -28,12 +28,12 @@ PREDICTED: dict[str, Prediction] = {
     "ga": Prediction.EXPANDING,
     "graddiff": Prediction.EXPANDING,
     "npo": Prediction.RETURNS,
-    "npo_retain": Prediction.EXPANDING,
     "simnpo": Prediction.TURNS,
     "simnpo_sequence": Prediction.TURNS,
-    "simnpo_retain": Prediction.EXPANDING,
+    "simnpo_as_in_open_unlearning": Prediction.TURNS,
     "dpo": Prediction.FROZEN,
     "idk_dpo": Prediction.FROZEN,
+    "dpo_as_in_tofu": Prediction.FROZEN,
     "idk": Prediction.CONTRACTING,
     "uniform": Prediction.CONTRACTING,
     "distill": Prediction.CONTRACTING,
@@ -45,7 +45,8 @@ PREDICTED: dict[str, Prediction] = {
 }
 """Objective -> prediction, under the conditions of `theory.method_table`; an objective that is absent has none.
 
-With a retain term the expansion holds only where the retain rows do not span the forget inputs, or where their term is
-weak enough; with an own reference (`dpo`, `undial`) frozen means that every history moves by the same amount. `nll` is
-descent to one answer for all histories, as `idk` is. `satimp` follows `wga`, whose weight it multiplies by another.
+With a retain term (`graddiff`) the expansion holds only where the retain rows do not span the forget inputs, or where
+their term is weak enough; of `npo` and `simnpo` with a retain term nothing was derived. With an own reference (`dpo`,
+`undial`) frozen means that every history moves by the same amount. `nll` is descent to one answer for all histories, as
+`idk` is. `satimp` follows `wga`, whose weight it multiplies by another.
 """

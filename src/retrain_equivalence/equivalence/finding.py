@@ -34,7 +34,8 @@ class Finding:
     """One estimate with its interval, its n and, where a margin was declared, its verdict."""
 
     contrast: str
-    """`band`, `oracle_distance`, `improvement`, `path_gap`, `growth`, `recency`, `difference`, `natural_forgetting`."""
+    """`band`, `oracle_distance`, `improvement`, `path_gap`, `growth`, `gap_growth`, `recency`, `difference`,
+    `natural_forgetting`."""
     quantity: str
     """Which number of the contrast: `D_oo`, `D_ho`, `D_ho/D_oo`, `B_h`, `G_ab`, `tau`, `head_start`, ..."""
     probe: str

@@ -502,7 +502,9 @@ class _Planner:
             name = StateName(history="", replicate=0, unlearning=unlearning)
             self.plan.measurements.append(Measurement(task=key, state=name, probe="gap", checkpoint=key))
 
-        parting = any(comparison.contrast == "gap_growth" for comparison in study.comparisons)
+        # Of several prediction probes the first gives the gaps: their rows are named by no probe.
+        first = next(other for other in study.probes if isinstance(other, PredictionProbe))
+        parting = probe == first and any(comparison.contrast == "gap_growth" for comparison in study.comparisons)
         distances(tuple(ends), "", 0)
         if parting:
             gaps(tuple(ends), "")

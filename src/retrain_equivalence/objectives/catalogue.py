@@ -31,6 +31,7 @@ from retrain_equivalence.objectives.base import Objective, Per
 from retrain_equivalence.objectives.ce_u import CEU
 from retrain_equivalence.objectives.distill import Distill
 from retrain_equivalence.objectives.dpo import DPO
+from retrain_equivalence.objectives.dpo_as_in_tofu import DPOAsInTOFU
 from retrain_equivalence.objectives.flat_logits import FlatLogits
 from retrain_equivalence.objectives.ga import GradientAscent
 from retrain_equivalence.objectives.graddiff import GradDiff
@@ -38,6 +39,8 @@ from retrain_equivalence.objectives.idk import IDK
 from retrain_equivalence.objectives.idk_dpo import IdkDPO
 from retrain_equivalence.objectives.nll import NLL
 from retrain_equivalence.objectives.npo import NPO
+from retrain_equivalence.objectives.npo_as_in_muse import NPOAsInMUSE
+from retrain_equivalence.objectives.npo_per_token import NPOPerToken
 from retrain_equivalence.objectives.npo_retain import NPORetain
 from retrain_equivalence.objectives.pdu import PDU
 from retrain_equivalence.objectives.retain_hidden import RetainHidden
@@ -47,6 +50,8 @@ from retrain_equivalence.objectives.rmu import RMU
 from retrain_equivalence.objectives.rmu_forget import RMUForget
 from retrain_equivalence.objectives.satimp import SatImp
 from retrain_equivalence.objectives.simnpo import SimNPO
+from retrain_equivalence.objectives.simnpo_as_in_muse import SimNPOAsInMUSE
+from retrain_equivalence.objectives.simnpo_as_in_open_unlearning import SimNPOAsInOpenUnlearning
 from retrain_equivalence.objectives.simnpo_retain import SimNPORetain
 from retrain_equivalence.objectives.simnpo_sequence import SimNPOSequence
 from retrain_equivalence.objectives.undial import UNDIAL
@@ -88,6 +93,11 @@ OBJECTIVES: dict[str, Kind] = {
     "retain_nll": RetainNLL,
     "retain_kl": RetainKL,
     "retain_hidden": RetainHidden,
+    "npo_as_in_muse": NPOAsInMUSE,
+    "simnpo_as_in_muse": SimNPOAsInMUSE,
+    "npo_per_token": NPOPerToken,
+    "simnpo_as_in_open_unlearning": SimNPOAsInOpenUnlearning,
+    "dpo_as_in_tofu": DPOAsInTOFU,
 }
 """The package's own; a new one adds its line here."""
 

@@ -18,9 +18,10 @@ class PDU:
     for minimising L_flat subject to L_retain <= ε. λ belongs to the run's state.
 
     Source:
-        Entesari et al. 2025; open-unlearning `pdu.py` (λ_0 = 0 to 1, η and ε per experiment). Deviations: λ moves once
-        per optimizer step, on the loss of the global batch, where theirs moves at every micro-batch; the constant -λε
-        is not added to the value; those of the terms.
+        Entesari et al. 2025; open-unlearning `pdu.py` (its code falls back to η = 1, ε = 0; its page advises a λ_0 of
+        50 or 100, since flattening is quadratic). Deviations: λ moves once per optimizer step, on the loss of the
+        global batch, where theirs moves at every micro-batch, or per epoch; their warm-up of λ is not offered; the
+        constant -λε is not added to the value; those of the terms.
 
     >>> pdu = PDU(dual_start=1.0, dual_rate=0.5, retain_bound=2.0).composed()
     >>> memory = pdu.after_step(pdu.init(seed=0, width=1), (7.0, 3.0))
@@ -34,7 +35,7 @@ class PDU:
 
     retain_bound: float
     """ε, nats per token: the retain loss that is tolerated, usually the start model's own."""
-    dual_start: float = 1.0
+    dual_start: float = 50.0
     """λ before the first step, >= 0."""
     dual_rate: float = 1.0
     """η, > 0, per optimizer step."""

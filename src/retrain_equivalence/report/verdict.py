@@ -27,6 +27,7 @@ CONTRASTS = {
     "improvement": "improvement of the distance to the oracle",
     "path_gap": "path gap between histories",
     "growth": "growth of the path gap",
+    "gap_growth": "rate at which histories part",
     "recency": "recency",
     "difference": "difference to the retrain oracle",
 }

@@ -229,7 +229,7 @@ def _check_enough(draft: Draft, path: Path, comparison: Comparison) -> None:
     if histories is None:
         return
     needs = None
-    if comparison.contrast in ("path_gap", "growth") and len(histories) < 2:
+    if comparison.contrast in ("path_gap", "growth", "gap_growth") and len(histories) < 2:
         needs = "two histories that are unlearned"
     if comparison.contrast == "recency" and len({h.position() for h in histories if not h.shuffle}) < 2:
         needs = "the forget stage at two positions"

@@ -8,6 +8,7 @@ from retrain_equivalence.core.errors import StudyError, visible
 from retrain_equivalence.histories.history import Role, Stage
 from retrain_equivalence.histories.unlearning import Phase, ReplayFrom, Unlearning, WeightEdit
 from retrain_equivalence.objectives.catalogue import answers_of, passes_of
+from retrain_equivalence.recipes.dataset import TextDataset
 from retrain_equivalence.recipes.model import TinyModel
 from retrain_equivalence.recipes.passes import ForwardPass, Needs
 from retrain_equivalence.study.check_parts import POSITIVE, check_dataset, check_range, check_training, check_tuning
@@ -43,6 +44,12 @@ def check_unlearning(draft: Draft, index: int, unlearning: Unlearning) -> None:
         _check_needs(draft, path, unlearning, Needs.of(passes))
     if unlearning.preferred is not None and unlearning.preferred != "idk":
         check_dataset(places, (*path, "preferred"), unlearning.preferred)
+        if isinstance(unlearning.preferred, TextDataset):
+            message = "plain text answers no prompt: preferred answers have the prompts of the forget stage"
+            places.add("E-CFG-60", (*path, "preferred"), message, "write idk, or {jsonl: answers.jsonl}")
+    if unlearning.tuning is not None and not unlearning.phases:
+        message = "nothing here takes gradient steps: a replay trains as the stages do"
+        places.add("E-CFG-61", (*path, "tuning"), message, "leave it out")
     check_tuning(places, (*path, "tuning"), unlearning.tuning, tiny=isinstance(draft.model, TinyModel))
     _check_saved(places, (*path, "save_at"), unlearning.save_at, last_step(unlearning))
 

@@ -63,4 +63,7 @@ UNNEEDED = {
     "reference": "leave it out: the reference is always the history's own end model",
     "training": "write the training fields directly into the entry",
     "parameters": "write the objective's parameters directly into the entry",
+    "task_vector": "it is a step: procedure: [{objective: nll, …}, {task_vector: 1.0}]",
+    "replay": "it is a step: procedure: [{replay: since_forget}]",
+    "weighted_sum": "write objective: {weighted_sum: [{objective: …, weight: 1}, …]}",
 }

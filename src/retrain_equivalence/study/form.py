@@ -38,6 +38,9 @@ from retrain_equivalence.study.places import Path, Places, nearest, suggestion
 from retrain_equivalence.study.study import Comparison, Given, Study
 from retrain_equivalence.study.wording import described, refuse_unknown, translate
 
+OF_ENTRY = tuple(name for name in (*UNLEARNING_FIELDS, *TRAINING_FIELDS) if name != "objective")
+"""Keys that belong to an unlearning and its training, and so can be no objective's."""
+
 
 @dataclass(slots=True)
 class Draft:
@@ -96,6 +99,9 @@ def _check_keys(
     is_known = isinstance(name, str) and name in known
     of_others = {parameter for entry in known.values() for parameter in names_of(entry.kind)}
     for key in given:
+        if key in OF_ENTRY and key not in valid:
+            places.add("E-CFG-10", (*path, key), "unknown key", "write it into the entry of the unlearning")
+            continue
         far = nearest(key, valid) is None and OTHER_NAMES.get(key) not in valid and key not in UNNEEDED
         if key in parameters or (not is_known and (far or key in of_others)):
             continue  # what is wrong with an objective that is unknown is its name
@@ -118,6 +124,9 @@ def _objective(entry: Mapping[str, Plain], fields_: tuple[str, ...], path: Path,
     objective: Plain = entry.get("objective")
     source = ""
     given = {key: value for key, value in entry.items() if key not in fields_}
+    if isinstance(given.get("retain"), list):
+        fix = "the stages that retain rows come from stand under retain_stages"
+        places.add("E-CFG-42", (*path, "retain"), f"expected text, found {described(given.pop('retain'))}", fix)
     if isinstance(objective, dict) and SUM in objective:
         for key in (key for key in objective if key != SUM):
             places.add("E-CFG-10", (*path, "objective", key), "unknown key", f"write it into a term of {SUM}")
@@ -132,11 +141,19 @@ def _objective(entry: Mapping[str, Plain], fields_: tuple[str, ...], path: Path,
     known = entries()
     parameters = names_of(known[objective].kind) if isinstance(objective, str) and objective in known else ()
     _check_keys(objective, given, parameters, fields_, path, places)
+    if taken := [parameter for parameter in parameters if parameter in (*OF_ENTRY, *fields_)]:
+        # The value in the file would go to the field of that name, and the parameter would keep its default unseen.
+        message = f"parameter '{taken[0]}' of '{objective}' has the name of a field of the study"
+        places.add("E-CFG-45", (*path, "objective"), message, "rename it in the plug-in")
+    if objective == SUM:
+        places.add("E-CFG-14", (*path, "objective"), f"'{SUM}' is no objective by itself", UNNEEDED[SUM])
+        return {"name": "nll"}
     if isinstance(objective, str):
         own = {key: given[key] for key in given if key in parameters}
         return _resolve(objective, own, source, path, places)
     if "objective" not in entry:
-        places.add("E-CFG-11", path, "'objective' is missing", suggestion("", known))
+        if not any(kind in entry for kind in STEP_KINDS):
+            places.add("E-CFG-11", path, "'objective' is missing", suggestion("", known))
         return {"name": "nll"}
     return {"name": objective}
 
@@ -158,7 +175,7 @@ def _sum(terms: Plain, path: Path, places: Places) -> Plain:
             places.add("E-CFG-12", (*at, "weight"), f"expected a number, found {described(weight)}", "for example 1.0")
             weight = 1.0
         found.append({"objective": _objective(term, ("objective", "weight"), at, places), "weight": float(weight)})
-    for problem in _problems_of_sum(found):
+    for problem in _problems_of_sum(found) if found or not terms else ():
         at_term = problem.place.lstrip(".")
         places.add(problem.code, (*path, int(at_term)) if at_term else path, problem.message, problem.fix)
     return {"name": SUM, "terms": found}

@@ -64,7 +64,7 @@ ANSWERED: Mapping[str, Mapping[str, tuple[Alignment, ...]]] = {
 the whole run and `recency` the forget level, whatever is left out.
 """
 
-DESCRIBED = ("growth", "gap_growth")
+DESCRIBED = ("growth",)
 """Contrasts without a verdict."""
 
 Recorded = Mapping[str, tuple[str, tuple[str, ...]]]

@@ -80,7 +80,8 @@ def schema() -> Schema:
     # An objective of the user's own has parameters that are not known here, so further keys are left to `validate`.
     others: Schema = {"type": ["number", "string", "boolean"]}
     entry = _flat(definitions, unlearning, UNLEARNING_FIELDS, _parameters())
-    definitions["Unlearning"] = {**entry, "additionalProperties": others}
+    either = [{"required": [name]} for name in ("objective", "procedure")]
+    definitions["Unlearning"] = {**entry, "additionalProperties": others, "oneOf": either}
     phase = {**definitions["Phase"], "required": ["objective"]}
     phase["properties"] = {**phase["properties"], "objective": _objectives()}
     phase = _flat(definitions, phase, ("objective",), _parameters())

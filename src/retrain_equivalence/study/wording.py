@@ -146,7 +146,7 @@ def translate(detail: ErrorDetails, path: Path, raw: Plain, places: Places) -> N
             places.add("E-CFG-11", path[:-1], f"'{path[-1]}' is missing", f"add {path[-1]}: …")
     elif kind in {"union_tag_not_found", "union_tag_invalid"}:
         union = union_at(path)
-        what = {"dataset": "data set"}.get(union[1], union[1]) if union else ""
+        what = {"dataset": "data set", "preferred": "data set"}.get(union[1], union[1]) if union else ""
         kinds = KINDS[what]
         if isinstance(value, dict):
             near = next((found for key in value if (found := nearest(key, kinds))), None)
@@ -159,6 +159,10 @@ def translate(detail: ErrorDetails, path: Path, raw: Plain, places: Places) -> N
             places.add("E-CFG-12", path, message, f"one of {', '.join(kinds)} as its key")
     elif kind in {"literal_error", "enum"}:
         choices = _choices(detail["msg"])
+        if path[-1] == "preferred" and not (isinstance(value, str) and nearest(value, choices)):
+            message = f"expected idk or a data set, found {described(value)}"
+            places.add("E-CFG-12", path, message, "idk, or for example {jsonl: answers.jsonl}")
+            return
         shown = suggestion(value, choices, "one of") if isinstance(value, str) else f"one of: {', '.join(choices)}"
         places.add("E-CFG-13", path, f"{described(value)} is not one of {', '.join(choices)}", shown)
     else:

@@ -18,7 +18,8 @@ CODES: dict[str, str] = {
     "E-DATA-56": "The status of a row is none of ok, censored, unscored, failed.",
     "E-DATA-57": (
         "The 'against' column of a distance does not name a state. States are written history#replicate for a trained "
-        "state and history#replicate@unlearning:step for an unlearned one."
+        "state and history#replicate@unlearning:step for an unlearned one. A gap/... row must name a coupled state: "
+        "another history of the same replicate, or another replicate of the same history, at the same step."
     ),
     "E-DATA-58": (
         "One probe has rows in two units. Different units are never combined; give the probes different names."

@@ -83,7 +83,7 @@ CODES: dict[str, str] = {
     "or preferred answers (preferred) are needed and missing, or given and read by nobody. What an objective reads is "
     "declared by its forward passes: `retrain-equivalence list objectives` shows it.",
     "E-CFG-61": "A procedure has no meaning: it is empty, stands beside an objective, takes a task vector of nothing, "
-    "or puts a replay beside other steps.",
+    "or puts a replay beside other steps or tuning.",
     "E-CFG-62": "An unlearning goes back to a state of a history that was given as a finished checkpoint: the state "
     "before the forget stage is not known here. Give that state as well, or leave the replay out.",
 }
