@@ -13,7 +13,7 @@ from safetensors.torch import load
 
 from retrain_equivalence.execution.plan import Plan
 from retrain_equivalence.execution.specs import UnlearnSpec
-from retrain_equivalence.execution.states import FULL, step_file
+from retrain_equivalence.execution.states import ADAPTER, FULL, step_file
 from retrain_equivalence.execution.task import Task
 from retrain_equivalence.store.local import LocalStore
 
@@ -173,3 +173,26 @@ def test_a_procedure_interrupted_in_any_phase_resumes_to_the_same_bytes(
     assert len(kept) == 1
     small_study.run_small(tmp_path / "halved", *only)
     assert small_study.digests(tmp_path / "halved") == small_study.digests(tmp_path / "whole")
+
+
+def test_with_adapters_the_reference_is_the_model_without_its_own(tmp_path: Path) -> None:
+    """Under LoRA a live reference is no copy: the fresh adapter is switched off; a task vector turns its B around."""
+    only = (
+        *small_study.BARE, "histories=[[facts, sums, safety]]",
+        "model.tuning={lora: {rank: 2, alpha: 4, target_modules: [q_proj, v_proj], across_stages: merged}}",
+        "unlearnings=[{name: vector, save_at: [0, 2, 3], "
+        "procedure: [{objective: nll, max_steps: 2}, {task_vector: 0.5}]}, "
+        "{name: undial, objective: undial, max_steps: 2}, {name: distill, objective: distill, max_steps: 2}, "
+        "{name: rmu, objective: rmu, layer: 1, retain_stages: [facts], max_steps: 2}]",
+    )  # fmt: skip
+    small_study.run_small(tmp_path, *only)
+    plan, store = small_study.planned(*only), LocalStore(tmp_path / "store")
+    history = "facts>sums>safety"
+    run = task(plan, f"unlearn {history} vector r0")
+    there, edited = (weights(store, run.key, step_file(step, ADAPTER)) for step in (2, 3))
+    for name, tensor in edited.items():
+        scale = -0.5 if ".lora_B." in name else 1.0
+        torch.testing.assert_close(tensor, scale * there[name], rtol=0, atol=0)
+    for name in ("undial", "distill", "rmu"):
+        about = json.loads(store.get(task(plan, f"unlearn {history} {name} r0").key).read("about.json"))
+        assert (about["outcome"], about["moved"]) == ("finished", True)
