@@ -10,7 +10,7 @@ from small_study import FOLDER, planned, small
 from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.execution.api import Runtime, environment_of
 from retrain_equivalence.execution.inputs import read_inputs
-from retrain_equivalence.execution.plan import plan_study
+from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.execution.specs import StageSpec, UnlearnSpec
 from retrain_equivalence.study.study import Given
 
@@ -45,3 +45,29 @@ def test_a_given_that_stands_for_no_state_is_refused() -> None:
     named = replace(inputs, given_sources=("0" * 64,))
     with pytest.raises(StudyError, match=r"E-CFG-36.*no state of this study is"):
         plan_study(given, named, environment_of(study, "cpu"))
+
+
+REWIND = "unlearnings=[{name: rewind, procedure: [{replay: since_forget}]}]"
+
+
+def plan_with_given(*histories: tuple[str, ...]) -> Plan:
+    """Plan the rewinding of `facts>sums>safety` where some states were trained elsewhere."""
+    study = replace(
+        small(REWIND, "comparisons=[]", "histories=[[facts, sums, safety]]", "replicates=1", "oracle_replicates=0"),
+        given=tuple(Given(history=history, path="model") for history in histories),
+    )
+    inputs = read_inputs(replace(study, given=()), Runtime(study_dir=FOLDER).locations)
+    named = replace(inputs, given_sources=tuple(str(number) * 64 for number in range(len(histories))))
+    return plan_study(study, named, environment_of(study, "cpu"))
+
+
+def test_a_history_that_was_given_without_its_earlier_states_is_not_rewound() -> None:
+    """What we would train ourselves from our own base is another model's past."""
+    with pytest.raises(StudyError, match=r"E-CFG-62.*unlearnings.rewind: 'facts>sums>safety' is given.*after 2 stages"):
+        plan_with_given(("facts", "sums", "safety"))
+
+
+def test_with_the_state_before_the_forget_stage_it_is() -> None:
+    plan = plan_with_given(("facts", "sums"))
+    assert plan.count("given") == 1
+    assert plan.count("stage") == 1, "safety alone is trained here; the rewound model is the given one"
