@@ -142,11 +142,15 @@ def test_the_schema_is_printed(tmp_path: Path) -> None:
 
 
 def test_the_readmes_study_is_valid(tmp_path: Path) -> None:
-    (example,) = blocks(ROOT / "README.md", "yaml")
+    example, unlearnings = blocks(ROOT / "README.md", "yaml")
     (tmp_path / "study.yaml").write_text(example, encoding="utf-8")
     study = load_study(tmp_path / "study.yaml")
     assert len(study.all_histories()) == 3
     assert study.comparisons[0].margin is not None
+    head, _, rest = example.partition("unlearnings:\n")
+    others = "".join(line for line in rest.splitlines(keepends=True) if not line.startswith("  - {name: npo"))
+    (tmp_path / "methods.yaml").write_text(f"{head}{unlearnings}{others}", encoding="utf-8")
+    assert len(load_study(tmp_path / "methods.yaml").unlearnings) == 6
 
 
 def run_python(example: str, folder: Path) -> str:

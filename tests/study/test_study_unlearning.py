@@ -162,6 +162,12 @@ def test_preferred_answers_are_the_packages_or_a_data_set(read: Callable[[str], 
             "E-CFG-10",
             "bata: unknown key.*did you mean 'beta'",
         ),
+        (
+            "objective: {weighted_sum: [{objective: ga}, {objective: pdu, retain_bound: 1, weight: 2}]}, "
+            "retain_stages: [tofu]",
+            "E-CFG-43",
+            "study.yaml:12:.*weighted_sum.1: a dual variable takes no further weight. Fix: weight: 1",
+        ),
         ("objective: {weighted_sum: []}", "E-CFG-43", "a weighted sum needs a term"),
         ("objective: {weighted_sum: ga}", "E-CFG-12", "expected a list"),
         ("objective: {weighted_sum: [{objective: ga}]}, beta: 1", "E-CFG-10", "beta: unknown key"),
@@ -214,6 +220,28 @@ def test_a_wrong_unlearning_is_one_line(read: Callable[[str], Unlearning], entry
 def test_a_phase_without_a_duration_is_refused_where_it_stands(read: Callable[[str], Unlearning]) -> None:
     with pytest.raises(StudyError, match=r"E-CFG-21.*procedure\.1.*max_steps"):
         read("{name: x, learning_rate: 1e-4, procedure: [{objective: nll, max_steps: 2}, {objective: ga}]}")
+
+
+def test_neither_objective_nor_procedure_is_refused(read: Callable[[str], Unlearning]) -> None:
+    with pytest.raises(StudyError, match=r"E-CFG-11.*unlearnings\.1: 'objective' is missing"):
+        read("{name: x, learning_rate: 1e-4, max_steps: 3}")
+
+
+@pytest.mark.parametrize("steps", ["[{objectiv: nll}]", "[[nll]]", "[]"])
+def test_training_fields_beside_a_wrong_step_are_not_what_is_wrong(
+    read: Callable[[str], Unlearning], steps: str
+) -> None:
+    with pytest.raises(StudyError) as caught:
+        read(f"{{name: x, learning_rate: 1e-4, max_steps: 3, procedure: {steps}}}")
+    assert len(caught.value.lines()) == 1
+
+
+def test_a_composition_with_a_dual_weight_may_be_a_term_of_weight_one(read: Callable[[str], Unlearning]) -> None:
+    terms = "[{objective: ga, weight: 2}, {objective: pdu, retain_bound: 1}]"
+    found = read(
+        f"{{name: x, learning_rate: 1e-4, max_steps: 3, retain_stages: [tofu], objective: {{weighted_sum: {terms}}}}}"
+    )
+    assert [term.weight for term in found.phases[0].objective.terms] == [2.0, 1.0]
 
 
 def test_a_replay_takes_no_tuning(read: Callable[[str], Unlearning]) -> None:

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from retrain_equivalence.core.errors import Problem, StudyError
 from retrain_equivalence.core.identity import Plain
 from retrain_equivalence.histories.history import Stage
 from retrain_equivalence.histories.unlearning import Unlearning
-from retrain_equivalence.objectives.catalogue import SUM, answers_of, entries, resolve, resolve_sum
+from retrain_equivalence.objectives.catalogue import SUM, answers_of, entries, passes_of, resolve, resolve_sum
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.model import AnyModel
+from retrain_equivalence.recipes.objective import Term
 from retrain_equivalence.recipes.probe import AnyProbe
 from retrain_equivalence.study.adapters import all_findings, findings_in, parse, value_at
 from retrain_equivalence.study.fields import (
@@ -183,12 +184,24 @@ def _sum(terms: Plain, path: Path, places: Places) -> Plain:
 
 def _problems_of_sum(terms: list[Plain]) -> tuple[Problem, ...]:
     try:
-        resolve_sum(tuple(parse("term", term) for term in terms), "")
+        parsed: list[Term] = [parse("term", term) for term in terms]
+        resolve_sum(parsed, "")
     except StudyError as error:
         return error.problems
     except ValueError:  # a term is wrong in itself, and was reported
         return ()
-    return ()
+    return tuple(problem for number, term in enumerate(parsed) for problem in _problems_of_weight(number, term))
+
+
+def _problems_of_weight(number: int, term: Term) -> list[Problem]:
+    """Return what speaks against the weight of a term: a composition with a weight that learns takes no further one."""
+    try:
+        passes_of(resolve_sum((term,), ""))
+    except StudyError as error:  # any other code is of the term in itself, and was reported
+        return [replace(problem, place=f".{number}") for problem in error.problems if problem.code == "E-CFG-43"]
+    except (TypeError, ValueError):  # a parameter of the term is missing or wrong, and was reported
+        return []
+    return []
 
 
 def _phase(entry: Mapping[str, Plain], outside: tuple[str, ...], block: Plain, path: Path, places: Places) -> Plain:
@@ -206,10 +219,12 @@ def _procedure(entry: Mapping[str, Plain], block: Plain, path: Path, places: Pla
         places.add("E-CFG-61", (*path, "objective"), message, "write the objective into a step of the procedure")
     if not isinstance(steps, list):
         return steps
-    phases = [step for step in steps if isinstance(step, dict) and "objective" in step]
-    allowed = (*UNLEARNING_FIELDS, *(TRAINING_FIELDS if phases else ()))
+    # A step that is misspelt may be meant as a phase: only that is reported, not the training fields beside it.
+    kinds = [{kind for kind in STEP_KINDS if kind in step} if isinstance(step, dict) else set() for step in steps]
+    no_phase = bool(kinds) and all(kind and "objective" not in kind for kind in kinds)
+    allowed = (*UNLEARNING_FIELDS, *(() if no_phase else TRAINING_FIELDS))
     for key in entry:
-        if key in TRAINING_FIELDS and not phases:
+        if key in TRAINING_FIELDS and no_phase:
             places.add("E-CFG-10", (*path, key), "unknown key", "leave it out: this procedure takes no gradient steps")
         elif key not in allowed:
             refuse_unknown(places, (*path, key), allowed)
