@@ -198,6 +198,7 @@ def phase(name: str) -> Phase:
         ((phase("ga"), WeightEdit(task_vector=1.0)), None),
         ((phase("nll"), WeightEdit(task_vector=1.0), phase("ga")), None),
         ((ReplayFrom(replay="since_forget"),), Prediction.REMOVED),
+        ((ReplayFrom(replay=1),), None),
     ],
 )
 def test_a_procedure_is_predicted_by_its_shape(steps: tuple[Step, ...], said: Prediction | None) -> None:

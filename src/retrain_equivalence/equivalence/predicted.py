@@ -6,14 +6,16 @@ from retrain_equivalence.core.predictions import PREDICTED, Prediction
 from retrain_equivalence.histories.unlearning import Unlearning, WeightEdit
 
 RELEARN = "nll"
+SINCE_FORGET = "since_forget"
 
 
 def predicted(unlearning: Unlearning) -> Prediction | None:
     """Return what theory predicts for the gap between histories; None where it says nothing.
 
-    A replay takes the difference away. A procedure that ends in a task vector expands once and boundedly if all that
-    comes before is relearning. Relearning before something that expands shrinks the gap first. One phase is predicted
-    by its objective alone; of any other procedure nothing is known.
+    A replay since the forget stage takes the difference away; whether one of a number of stages reaches back to it is a
+    matter of the history, so nothing is said of it. A procedure that ends in a task vector expands once and boundedly
+    if all that comes before is relearning. Relearning before something that expands shrinks the gap first. One phase is
+    predicted by its objective alone; of any other procedure nothing is known.
 
     >>> from retrain_equivalence.histories.unlearning import Phase, ReplayFrom
     >>> from retrain_equivalence.recipes.objective import ObjectiveRecipe
@@ -26,7 +28,7 @@ def predicted(unlearning: Unlearning) -> Prediction | None:
     ('contracting', 'shrinks, then expands', None)
     """
     if unlearning.replay is not None:
-        return Prediction.REMOVED
+        return Prediction.REMOVED if unlearning.replay.replay == SINCE_FORGET else None
     names = [phase.objective.name for phase in unlearning.phases]
     if any(isinstance(step, WeightEdit) for step in unlearning.procedure):
         is_one_vector = isinstance(unlearning.procedure[-1], WeightEdit) and len(names) + 1 == len(unlearning.procedure)

@@ -130,7 +130,6 @@ def _predicted(
         weights = item_weights(found[0].item_index(test_set))
         label_logps = np.stack([s.log_probabilities_PC[positions, labels_P[positions]] for s in found])
         label_logps_NP = label_logps.astype(np.float64)
-        squared_NN = hellinger.all_pairs(np.stack([s.probabilities[positions] for s in found]), weights)
         hidden_NN = unscored(np.stack([s.rest_P[positions] for s in found]), weights, max_rest)
     for i, j in pairs:
         both = i in at and j in at
@@ -140,7 +139,10 @@ def _predicted(
             if np.isfinite(label_logps_NP[[one, two]]).all():
                 logp = float(np.sqrt(weights @ np.square(label_logps_NP[one] - label_logps_NP[two])))
             if not hidden_NN[one, two]:
-                apart = float(np.sqrt(squared_NN[one, two]))
+                # Not from one Gram matrix of all states: its cancellation leaves 1e-14 of a squared distance, which
+                # would be a gap of 1e-7 between equal states, and a rate of it.
+                per_position_P = hellinger.per_position(*(found[k].probabilities[positions] for k in (one, two)))
+                apart = float(np.sqrt(weights @ per_position_P))
         yield _row(here[i], here[j], LABEL_LOGP, test_set, logp, Unit.NATS.value, both)
         yield _row(here[i], here[j], HELLINGER, test_set, apart, unit, both)
 
