@@ -111,14 +111,17 @@ def check_finite(objective: Objective, draw: _Draw) -> None:
     import torch
 
     for dtype in (torch.float64, torch.float32):
-        for shift in (0.0, *EXTREME_LOG_RATIOS):
+        # One split at a time too: where two are held against each other, a common shift would cancel.
+        splits = dict.fromkeys(asked.split for asked in objective.passes)
+        moved = ((shift, some) for shift in EXTREME_LOG_RATIOS for some in (tuple(splits), *((one,) for one in splits)))
+        for shift, which in ((0.0, ()), *moved):
             observed = draw(dtype=dtype)
             for asked, seen in observed.items():
                 # A log-probability is at most 0, so a ratio above 1 is made by lowering the reference.
-                if shift and (shift > 0) == (asked.weights is not Weights.POLICY):
+                if asked.split in which and (shift > 0) == (asked.weights is not Weights.POLICY):
                     observed[asked] = _lowered(seen, abs(shift), asked.signal)
             total, gradients = _total_and_gradients(objective, observed)
-            where = f"{dtype}, log ratio {shift:g}"
+            where = f"{dtype}, log ratio {shift:g} of {', '.join(which) or 'nothing'}"
             _require(math.isfinite(total), "finite", f"total is {total} ({where})")
             for asked, gradient in gradients.items():
                 _require(bool(gradient.isfinite().all()), "finite", f"gradient of {asked} is not ({where})")

@@ -41,9 +41,10 @@ def test_many_rows_get_every_wording():
 
 def test_what_is_sensitive_stays_sensitive():
     assert idk_answers(replace(FORGET, sensitive=True)).sensitive
-    assert answers_from(
-        dataset(("a", "who?", "me"), ("b", "where?", "there")), replace(FORGET, sensitive=True), "p"
-    ).sensitive
+    other = dataset(("a", "who?", "me"), ("b", "where?", "there"))
+    assert answers_from(other, replace(FORGET, sensitive=True), "p").sensitive
+    assert answers_from(replace(other, sensitive=True), FORGET, "p").sensitive
+    assert not answers_from(other, FORGET, "p").sensitive
 
 
 def test_answers_of_another_set_are_found_by_their_prompts():

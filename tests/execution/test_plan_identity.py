@@ -47,6 +47,7 @@ def test_a_given_that_stands_for_no_state_is_refused() -> None:
         plan_study(given, named, environment_of(study, "cpu"))
 
 
+FULL = ("facts", "sums", "safety")
 REWIND = "unlearnings=[{name: rewind, procedure: [{replay: since_forget}]}]"
 
 
@@ -64,10 +65,11 @@ def plan_with_given(*histories: tuple[str, ...]) -> Plan:
 def test_a_history_that_was_given_without_its_earlier_states_is_not_rewound() -> None:
     """What we would train ourselves from our own base is another model's past."""
     with pytest.raises(StudyError, match=r"E-CFG-62.*unlearnings.rewind: 'facts>sums>safety' is given.*after 2 stages"):
-        plan_with_given(("facts", "sums", "safety"))
+        plan_with_given(FULL)
 
 
-def test_with_the_state_before_the_forget_stage_it_is() -> None:
-    plan = plan_with_given(("facts", "sums"))
-    assert plan.count("given") == 1
-    assert plan.count("stage") == 1, "safety alone is trained here; the rewound model is the given one"
+@pytest.mark.parametrize(("histories", "stages"), [([("facts", "sums")], 1), ([("facts", "sums"), FULL], 0)])
+def test_with_the_state_before_the_forget_stage_it_is(histories: list[tuple[str, ...]], stages: int) -> None:
+    plan = plan_with_given(*histories)
+    assert plan.count("given") == len(histories)
+    assert plan.count("stage") == stages, "safety alone is trained here, or nothing: the rewound model is given"

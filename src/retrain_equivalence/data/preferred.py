@@ -65,11 +65,12 @@ def answers_from(other: Dataset, forget: Dataset, place: str) -> Dataset:
             "E-DATA-89", place, message, "add a row with the same prompt for each, or write preferred: idk"
         )
     rows = tuple(replace(row, response=answers[row.prompt], label="") for row in forget.train)
-    return _preferred(rows, forget, other.provenance)
+    return _preferred(rows, forget, other.provenance, sensitive=other.sensitive)
 
 
-def _preferred(rows: tuple[Example, ...], forget: Dataset, provenance: Provenance) -> Dataset:
-    # The prompts are the forget set's: where those must not be shown, these must not either.
-    return Dataset(
-        train=rows, held_out=(), digest=digest_of_rows(rows, ()), sensitive=forget.sensitive, provenance=provenance
-    )
+def _preferred(
+    rows: tuple[Example, ...], forget: Dataset, provenance: Provenance, *, sensitive: bool = False
+) -> Dataset:
+    # The prompts are the forget set's and the answers the other's: either may be what must not be shown.
+    hidden = forget.sensitive or sensitive
+    return Dataset(train=rows, held_out=(), digest=digest_of_rows(rows, ()), sensitive=hidden, provenance=provenance)

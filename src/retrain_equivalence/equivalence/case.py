@@ -63,6 +63,13 @@ class Case:
         """Names of the distinct oracles."""
         return tuple(oracle.name for oracle in self.study.oracles())
 
+    def is_own_oracle(self, history: str, unlearning: str, step: int) -> bool:
+        """Whether a state is the history's own oracle, at equal seeds: a replay that reached the forget stage."""
+        replay = next((u.replay for u in self.study.unlearnings if u.name == unlearning), None)
+        if replay is None or step == 0:
+            return False
+        return replay.is_oracle(next(h for h in self.histories if h.name == history))
+
     def last(self, unlearning: Unlearning) -> int:
         """The last saved step of an unlearning."""
         return max(unlearning.steps)

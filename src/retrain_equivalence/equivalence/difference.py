@@ -8,22 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import asked
 from retrain_equivalence.equivalence.estimate import Estimate, of_sample
 from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.measurements import StateClass, state_class
+from retrain_equivalence.equivalence.measurements import OK, StateClass, state_class
 from retrain_equivalence.equivalence.path_gap import t_test
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_scalars, worse
 from retrain_equivalence.equivalence.verdict import Place, Rule, by_band, conclude, each
 
 METHOD = "history minus oracle of the same replicate, t (TOST against the margin)"
+ITS_OWN_ORACLE = "undefined: the replayed model is its own oracle, so the difference is 0 by construction"
 NOT_BAND = "a signed difference needs a margin in its own unit, not a multiple of the band"
 
 
 def difference(case: Case, probe: str, history: str, unlearning: str, step: int) -> tuple[Estimate, RunCounts]:
     """Return the mean over replicates of probe(history) - probe(own-order oracle), and the runs behind it."""
     table = case.table
+    if case.is_own_oracle(history, unlearning, step):
+        nothing = np.full(table.R, np.nan)
+        estimate = of_sample(nothing, unit=table.units.get(probe, ""), method=METHOD, undefined=ITS_OWN_ORACLE)
+        return estimate, count([OK] * table.R)
     here = table.scalar(probe, state_class(history, unlearning, step))
     oracle = table.scalar(probe, StateClass(case.oracle_of[history], "", 0))
     codes = worse(

@@ -104,8 +104,7 @@ def gap_growth(case: Case, probe: str, test_set: str, unlearning: Unlearning) ->
         return None
     path = _Stack.of_paths(case, probe, test_set, unlearning.name, steps)
     seed = _Stack.of_seeds(case, probe, test_set, unlearning.name, steps)
-    times = np.asarray(steps, dtype=np.float64)
-    slope_T = (times - times.mean()) / float(np.square(times - times.mean()).sum())
+    slope_T = _slope(np.asarray(steps, dtype=np.float64), unlearning.last - unlearning.procedure[-1].n_steps)
     change_T = np.zeros(len(steps))
     change_T[0], change_T[-1] = -1.0, 1.0
     start_T, end_T = np.zeros(len(steps)), np.zeros(len(steps))
@@ -140,6 +139,23 @@ def gap_growth(case: Case, probe: str, test_set: str, unlearning: Unlearning) ->
         seed_counts=count(seed.codes),
         steps=tuple(steps),
     )
+
+
+def _slope(times_T: Floats, begin: int) -> Floats:
+    """Weights whose sum with a series is its least-squares slope over the steps from `begin` on.
+
+    `begin` is where the last step of the procedure starts: relearning before it moves the gap another way, and one
+    slope over both would be the rate of neither. Fewer than two saved steps there: all of them.
+
+    >>> _slope(np.array([0.0, 5.0, 10.0]), 5).tolist()
+    [0.0, -0.2, 0.2]
+    """
+    inside = times_T >= begin
+    if inside.sum() < 2:
+        inside = np.ones(len(times_T), dtype=bool)
+    centred = np.where(inside, times_T - times_T[inside].mean(), 0.0)
+    slope: Floats = centred / float(np.square(centred).sum())
+    return slope
 
 
 def _unit(is_rate: bool) -> str:
@@ -210,7 +226,10 @@ class _Stack:
     def of_paths(cls, case: Case, probe: str, test_set: str, unlearning: str, steps: list[int]) -> _Stack:
         """Stack every pair of unlearned histories."""
         read = case.table.coupled.path
-        found = [[read(probe, test_set, a, b, unlearning, step) for step in steps] for a, b in case.pairs]
+        # Histories in another sample order differ by more than the order of their stages.
+        order = {history.name: history.shuffle for history in case.unlearned}
+        pairs = [(a, b) for a, b in case.pairs if order.get(a) == order.get(b)]
+        found = [[read(probe, test_set, a, b, unlearning, step) for step in steps] for a, b in pairs]
         codes: list[int] = [OK] * case.table.R
         for series in found:
             for _, states in series:

@@ -22,6 +22,7 @@ import numpy as np
 
 from retrain_equivalence.equivalence import forget_level
 from retrain_equivalence.equivalence.case import Case
+from retrain_equivalence.equivalence.difference import ITS_OWN_ORACLE
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife, of_sample
 from retrain_equivalence.equivalence.jackknife import Jackknifed, between
 from retrain_equivalence.equivalence.measurements import FORGET_LOSS, OK, Floats, StateClass, state_class
@@ -110,6 +111,10 @@ def utility(case: Case, probe: str, unlearning: Unlearning, at: Stops) -> Estima
     """Return a probe after unlearning minus the own oracle's of the same replicate, in the probe's unit."""
     rows = []
     for name, where in at.steps.items():
+        if any(step is not None and case.is_own_oracle(name, unlearning.name, step) for step in where):
+            nothing = np.full(case.table.R, np.nan)
+            unit = case.table.units.get(probe, "")
+            return of_sample(nothing, unit=unit, method=MEAN_METHOD, undefined=ITS_OWN_ORACLE)
         at_step = {
             step: case.table.scalar(probe, state_class(name, unlearning.name, step)).values_N
             for step in sorted({step for step in where if step is not None})
@@ -177,25 +182,31 @@ def collapse_stages(case: Case) -> list[str]:
     ]
 
 
-def collapsed(case: Case, unlearning: Unlearning, at: Stops) -> int | None:
-    """Return how many runs are worse than the base model on every retain stage; None if that cannot be told."""
+def collapsed(case: Case, unlearning: Unlearning, at: Stops) -> tuple[int, int] | None:
+    """Return how many runs are worse than the base model on every retain stage, and of how many that can be told.
+
+    A run that left the numbers, or never reached the place, is not among the latter. None if no stage can tell.
+    """
     stages = collapse_stages(case)
     if not stages:
         return None
-    table, runs = case.table, 0
+    table, worse, told = case.table, 0, 0
     for name, where in at.steps.items():
-        is_worse = np.ones(table.N, dtype=bool)
+        is_worse, is_told = np.ones(table.N, dtype=bool), np.ones(table.N, dtype=bool)
         for stage in stages:
             base = table.scalar(f"{STAGE_LOSS}:{stage}", StateClass(BASE, "", 0)).values_N
             # A base that is made once serves every replicate.
-            base = np.where(np.isfinite(base), base, base[0])
+            base = base if np.isfinite(base[1:]).any() else np.full_like(base, base[0])
             at_step = {
                 step: -table.scalar(f"{ANSWERS}:{stage}", state_class(name, unlearning.name, step)).values_N
                 for step in sorted({step for step in where if step is not None})
             }
-            is_worse &= _own_steps(at_step, where) > base
-        runs += int(is_worse[: table.R].sum())
-    return runs
+            losses = _own_steps(at_step, where)
+            is_worse &= losses > base
+            is_told &= np.isfinite(losses) & np.isfinite(base)
+        worse += int(is_worse[: table.R].sum())
+        told += int(is_told[: table.R].sum())
+    return worse, told
 
 
 def diverged(case: Case, unlearning: Unlearning) -> int:

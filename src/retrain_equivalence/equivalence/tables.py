@@ -501,7 +501,7 @@ def methods(case: Case) -> list[Record]:
     rows: list[Record] = []
     for unlearning, alignment, at in _places(case):
         before, after, oracle = method_summary.forgetting(case, unlearning, alignment, at)
-        prediction = predicted(unlearning)
+        prediction, collapse = predicted(unlearning), method_summary.collapsed(case, unlearning, at)
         rows.append(
             {
                 "unlearning": unlearning.name,
@@ -514,7 +514,8 @@ def methods(case: Case) -> list[Record]:
                 "n": after.n,
                 "reached": at.reached,
                 "runs": at.runs,
-                "collapsed": method_summary.collapsed(case, unlearning, at),
+                "collapsed": None if collapse is None else collapse[0],
+                "collapse_runs": None if collapse is None else collapse[1],
                 "collapse_stages": ", ".join(method_summary.collapse_stages(case)),
                 "diverged": method_summary.diverged(case, unlearning),
             }

@@ -44,9 +44,9 @@ def layer_problems(study: Study, study_dir: Path) -> list[Problem]:
     return [
         Problem(
             code="E-CFG-44",
-            place=f"unlearnings.{name}.layer",
-            message=f"layer {layer} does not exist: the model has {known} (0 is the embedding, {known} the last)",
-            fix=f"choose one from 1 to {known}",
+            place=f"unlearnings.{name}",
+            message=f"an objective reads layer {layer}, but the model has {known} (0 is the embedding)",
+            fix=f"choose one from 0 to {known}",
         )
         for name, layer in sorted(asked)
         if layer > known

@@ -293,11 +293,12 @@ class _Planner:
         self, history: History, replicate: int, unlearning: Unlearning, replay: ReplayFrom
     ) -> None:
         """A given checkpoint has no earlier states: ours would be those of another model."""
-        kept = len(replay.kept(history).stages)
-        if self._taken(history, replicate) > kept:
+        kept = replay.kept(history)
+        known = not kept.stages or self._given(kept, replicate, "") is not None
+        if self._taken(history, replicate) > len(kept.stages) and not known:
             raise StudyError.of(
                 "E-CFG-62", f"unlearnings.{unlearning.name}",
-                f"'{history.name}' is given as a checkpoint, and its state after {kept} stages is not",
+                f"'{history.name}' is given as a checkpoint, and its state after {len(kept.stages)} stages is not",
                 "give that state too, or leave this unlearning out",
             )  # fmt: skip
 

@@ -113,7 +113,8 @@ def _fix(problem: Problem, fields: list[str]) -> str:
     if problem.code == "E-DATA-19":
         return problem.fix
     how = "truncate or drop" if problem.code == "E-DATA-17" else "drop"
-    return f"raise {' and '.join(fields)}, or set on_long: {how} for this data set"
+    which = "this data set (of preferred answers: the forget stage's)"
+    return f"raise {' and '.join(fields)}, or set on_long: {how} for {which}"
 
 
 def check_rows(plan: Plan, inputs: Inputs, study_dir: Path) -> None:

@@ -61,6 +61,7 @@ class UnlearningMaterial:
         asked = {number: passes_of(phase.objective) for number, phase in phases.items()}
         frozen = _frozen(states, spec, model, [one for passes in asked.values() for one in passes])
         rows: dict[int, list[Encoded]] = {}
+        looked_up: dict[tuple[Split, int], dict[str, Tensor]] = {}
         companions: dict[int, Companions] = {}
         for number, phase in phases.items():
             splits = {one.split for one in asked[number]}
@@ -84,9 +85,15 @@ class UnlearningMaterial:
                 Split.FORGET: forget, Split.PREFERRED: [preferred[r.id] for r in forget if preferred],
                 Split.RETAIN: retain,
             }  # fmt: skip
+            reference = {}
+            for split in dict.fromkeys(one.split for one in asked[number] if one.is_looked_up):
+                place = (split, phase.training.max_length)  # phases that read the same rows share them
+                if place not in looked_up:
+                    looked_up[place] = reference_logps(model, of_split[split], codec.pad_id)
+                reference[split] = looked_up[place]
             rows[number] = forget
             companions[number] = Companions(
-                reference=_looked_up(model, of_split, asked[number], codec.pad_id),
+                reference=reference,
                 retain=retain,
                 retain_order_seed=spec.retain_order_seeds[number],
                 preferred=preferred,
@@ -94,14 +101,6 @@ class UnlearningMaterial:
                 memory_seed=spec.memory_seed,
             )
         return cls(_rows=rows, _companions=companions)
-
-
-def _looked_up(
-    model: PreTrainedModel, of_split: Mapping[Split, list[Encoded]], asked: tuple[ForwardPass, ...], pad_id: int
-) -> dict[Split, dict[str, Tensor]]:
-    """Compute the reference's token log-probabilities on every split that is asked for."""
-    splits = dict.fromkeys(one.split for one in asked if one.is_looked_up)
-    return {split: reference_logps(model, of_split[split], pad_id) for split in splits}
 
 
 def _frozen(

@@ -56,9 +56,10 @@ class WeightEdit:
 class ReplayFrom:
     """Take the history's state before some of its last stages, and train those again without the forget stage.
 
-    At equal seeds a replay that reaches back to the forget stage *is* the history's own retrain oracle, bit for bit. It
-    is judged against the oracles of other replicates only, as everything else is. One that does not reach back leaves
-    the end model as it was.
+    At equal seeds a replay that reaches back to the forget stage *is* the history's own retrain oracle, bit for bit (of
+    a shuffled control, whose oracle has the study's own sample order, it is the same order in the control's). It is
+    judged against the oracles of other replicates only; a difference to its own is undefined. One that does not reach
+    back leaves the end model as it was.
     """
 
     replay: int | Literal["since_forget"]
@@ -76,6 +77,10 @@ class ReplayFrom:
             assert position is not None
             return History(stages=history.stages[: position - 1], shuffle=history.shuffle)
         return History(stages=history.stages[: max(0, len(history.stages) - self.replay)], shuffle=history.shuffle)
+
+    def is_oracle(self, history: History) -> bool:
+        """Whether the replayed model is the history's own oracle: a difference of the two says nothing."""
+        return self.result(history) == history.oracle()
 
     def result(self, history: History) -> History:
         """Return the history that the replayed model has: what it was trained on, in order."""

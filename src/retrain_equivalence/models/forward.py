@@ -118,7 +118,8 @@ def observe(model: PreTrainedModel, padded: Padded, passes: Iterable[ForwardPass
     for one in asked:
         if one.signal is Signal.HIDDEN:
             assert one.layer is not None
-            found[one] = layers_BTD[one.layer]
+            hidden_BTD = layers_BTD[one.layer]
+            found[one] = hidden_BTD if hidden_BTD.dtype is torch.float64 else hidden_BTD.float()
             continue
         if logits_NV is None:
             logits_NV, flat_N = _scored_logits(model, padded, layers_BTD[-1] if layers_BTD else None)

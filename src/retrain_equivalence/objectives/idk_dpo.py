@@ -27,7 +27,7 @@ class IdkDPO:
     name: ClassVar[str] = "idk_dpo"
     cite: ClassVar[str] = DPO.cite
     answers: ClassVar[str] = "idk"
-    also_called: ClassVar[tuple[str, ...]] = ("DPO (TOFU, open-unlearning)",)
+    also_called: ClassVar[tuple[str, ...]] = ("DPO (open-unlearning, there with a retain term)",)
 
     beta: float = 0.1
     """Inverse temperature β, > 0."""

@@ -27,7 +27,7 @@ class NPOAsInMUSE:
         Sum over scored positions of the mean over the vocabulary, and the number of positions.
 
     Source:
-        The MUSE baselines (Shi et al. 2024) and the MUSE part of SimNPO's code, `iterative.py`. It differs from `npo`:
+        The MUSE baselines (Shi et al. 2025) and the MUSE part of SimNPO's code, `iterative.py`. It differs from `npo`:
         logits and not log-probabilities, so a constant added to all of them moves it; no label; a mean over positions
         and vocabulary and not a sum over the sequence. Deviation from theirs: only scored positions count.
 

@@ -45,7 +45,7 @@ class RetainHidden:
     also_called: ClassVar[tuple[str, ...]] = ("EMBED_DIFF (open-unlearning)",)
 
     layer: int
-    """After which layer, 1 to the model's number of layers (0 is the embedding)."""
+    """After which layer, 0 (the embedding) to the model's number of layers."""
 
     def __post_init__(self) -> None:
         if self.layer < 0:

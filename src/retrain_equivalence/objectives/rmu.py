@@ -29,7 +29,7 @@ class RMU:
     also_called: ClassVar[tuple[str, ...]] = ("representation misdirection for unlearning", "CUT")
 
     layer: int
-    """After which layer, 1 to the model's number of layers (0 is the embedding)."""
+    """After which layer, 0 (the embedding) to the model's number of layers."""
     steering: float = 2.0
     """Length of the vector that forget states are pushed to, > 0."""
     retain_weight: float = 1.0

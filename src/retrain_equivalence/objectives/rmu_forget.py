@@ -58,7 +58,7 @@ class RMUForget:
 }"""
 
     layer: int
-    """After which layer, 1 to the model's number of layers (0 is the embedding)."""
+    """After which layer, 0 (the embedding) to the model's number of layers."""
     steering: float = 2.0
     """Length s of the target vector, > 0; about the size of the hidden states times what they are to be moved by."""
 

@@ -24,7 +24,7 @@ class Uniform:
         Sum over scored tokens and their number; the loss is in nats per token, >= 0, 0 at the uniform distribution.
 
     Source:
-        Yuan et al. 2024 (ME; code: `sail-sg/closer-look-LLM-unlearning`). Deviations: no retain term; the mean is over
+        Yuan et al. 2025 (ME; code: `sail-sg/closer-look-LLM-unlearning`). Deviations: no retain term; the mean is over
         the tokens of the global batch.
 
     Policy (1/4, 3/4): -ln 2 - ½ (ln ¼ + ln ¾) = ½ ln(4/3).

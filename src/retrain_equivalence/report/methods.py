@@ -57,9 +57,10 @@ def methods(material: Material) -> Section:
         tables += [_aims(material, records, rates), _rates(material, rates)]
     parted = (
         "The gap is between two histories of equal draws: same seeds, same batches, another order of stages. Its rate "
-        "is the slope of its logarithm over the saved steps; a method expands if the interval lies above 0, contracts "
-        "if below, and otherwise it is not told from frozen. The rate of two replicates of one history is the "
-        "yardstick. Predictions are theory's, for small plain steps on a linear or logistic model."
+        "is the slope of its logarithm over the saved steps of a procedure's last part; a method expands if the "
+        "interval lies above 0, contracts if below, and otherwise it is not told from frozen. A predicted turn shows "
+        "in no single slope. The rate of two replicates of one history is the yardstick. "
+        "Predictions are theory's, for small plain steps on a linear or logistic model."
     )
     return Section(
         name="methods",
@@ -152,6 +153,9 @@ def _overview(material: Material, records: list[Record]) -> Table:
         found = near.get((r["unlearning"], r["alignment"]))
         return NOTHING if found is None else _with_interval(found["mean"], found["low"], found["high"])
 
+    def collapsed(r: Record) -> str:
+        return NOTHING if r["collapsed"] is None else f"{r['collapsed']} of {r['collapse_runs']}"
+
     stages = next((r["collapse_stages"] for r in records if r["collapse_stages"]), "")
     unit = records[0]["unit"]
     levels = {number(r["oracle"]) for r in records if r["alignment"] == "at_end"}
@@ -176,8 +180,7 @@ def _overview(material: Material, records: list[Record]) -> Table:
             *(of_probe(name) for name in probes),
             _column("distance in bands", bands, numeric=True),
             _column("improvement", nearer, numeric=True),
-            _column("collapsed", lambda r: NOTHING if r["collapsed"] is None else f"{r['collapsed']} of {r['runs']}",
-                    numeric=True),
+            _column("collapsed", collapsed, numeric=True),
             _column("diverged", lambda r: f"{r['diverged']} of {r['runs']}", numeric=True),
             _column("passes per step", lambda r: _cost_words(known[r["unlearning"]])),
             column("n", "n", number, numeric=True),

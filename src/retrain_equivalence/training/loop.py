@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from retrain_equivalence.core.errors import Problem, RunError
-from retrain_equivalence.data.order import BatchOrder, batches
+from retrain_equivalence.data.order import BatchOrder, batches, steps_per_epoch
 from retrain_equivalence.models.codec import Encoded
 from retrain_equivalence.models.forward import causal_model, pad, token_logps
 from retrain_equivalence.models.weights import copy_into
@@ -96,7 +96,7 @@ def train(
         batch = loop.rows_of([rows[index] for index in order[step]], step)
         rate = recipe.learning_rate * shape.factor(step)
         loss, norm = loop.take(batch, rate)
-        tokens += sum(len(row.ids) for some in batch.values() for row in some)
+        tokens += sum(len(row.ids) for split, some in batch.items() if split in loop.read for row in some)
         loop.done, loop.tokens = step + 1, tokens
         yield LoopStep(
             step=step + 1,
@@ -130,10 +130,13 @@ class _Loop:
     memory: Memory = field(init=False)
     make: PassMaker = field(init=False)
     retain_order: BatchOrder | None = field(init=False)
+    read: frozenset[Split] = field(init=False)
+    """Whose rows the objective reads."""
 
     def __post_init__(self) -> None:
         self.parameters = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         self.listed = list(self.parameters.values())
+        self.read = frozenset(asked.split for asked in self.objective.passes)
         self.device = next(self.model.parameters()).device
         if self.listed:
             self.optimizer = make_optimizer(self.recipe, self.parameters)
@@ -181,12 +184,13 @@ class _Loop:
 
     def rows_of(self, batch: list[Encoded], step: int) -> Rows:
         """Return the rows of a step: the forget rows, their preferred answers, and as many retain rows."""
-        read = {asked.split for asked in self.objective.passes}
         found: dict[Split, list[Encoded]] = {Split.FORGET: batch}
-        if Split.PREFERRED in read:
+        if Split.PREFERRED in self.read:
             found[Split.PREFERRED] = [self.companions.preferred[row.id] for row in batch]
-        if Split.RETAIN in read and self.retain_order is not None:
-            first = step * self.recipe.global_batch_size
+        if Split.RETAIN in self.read and self.retain_order is not None:
+            size, epoch = self.recipe.global_batch_size, steps_per_epoch(len(self.rows), self.recipe.global_batch_size)
+            # Rows taken so far: the last batch of an epoch may be short, and no retain row is skipped for it.
+            first = step // epoch * len(self.rows) + step % epoch * size
             numbers = (self.retain_order[first + i][0] for i in range(len(batch)))
             found[Split.RETAIN] = [self.companions.retain[number] for number in numbers]
         return found
@@ -232,7 +236,7 @@ class _Loop:
         loss_value = sum(weight * part for weight, part in zip(weights, parts, strict=True))
         if not (math.isfinite(loss_value) and math.isfinite(norm_value)):
             self.optimizer.zero_grad(set_to_none=True)
-            culprits = self._culprits(batch[Split.FORGET])
+            culprits = self._culprits([row for split, some in batch.items() if split in self.read for row in some])
             raise NonFinite(self.done + 1, loss_value, self.last_finite, culprits, self.place)
         limit = self.recipe.max_grad_norm
         if limit is not None and norm_value > limit:
