@@ -69,6 +69,20 @@ def test_extreme_ratios_are_exact(evaluated_on_passes):
     assert 0 <= gradients[POLICY_LOGPS][0][0] < 1e-300
 
 
+def test_a_row_counts_by_its_forget_answer_alone(evaluated_on_passes):
+    """Row 0 has no preferred target (Δ^w = 0), row 1 no forget target (no sequence): the loss is row 0's NPO."""
+    none, y, yr, w = np.array([]), np.array([-1.0]), np.array([-3.0]), np.array([-4.0])
+    drawn = {
+        POLICY_LOGPS: [y, none], REFERENCE_LOGPS: [yr, none], PREFERRED_LOGPS: [none, w],
+        PREFERRED_REFERENCE_LOGPS: [none, yr],
+    }  # fmt: skip
+    labels = {Split.FORGET: [np.zeros(1), none], Split.PREFERRED: [none, np.zeros(1)]}
+    loss, gradients = evaluated_on_passes(DPO(beta=0.5), drawn, labels)
+    assert loss == pytest.approx(4 * math.log1p(math.e), rel=1e-14)  # β Δ^l = 0.5 · 2 = 1
+    assert gradients[POLICY_LOGPS][0] == pytest.approx([2 * math.e / (1 + math.e)], rel=1e-14)
+    assert list(gradients[PREFERRED_LOGPS][1]) == [0.0]
+
+
 def test_needs():
     assert Needs.of(DPO.passes).names() == ("forget", "reference", "preferred")
 

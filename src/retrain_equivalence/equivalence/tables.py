@@ -45,8 +45,9 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
                    n.  The primary distance to independent oracles; mean is after minus before, negative if nearer.
 `gap_growth`       unlearning, predicted, probe, measure, test_set ('weights' for parameters), steps, path_rate,
                    path_low, path_high, n, seed_rate, seed_low, seed_high, seed_n, difference, difference_low,
-                   difference_high, factor, factor_low, factor_high, seed_factor, start, start_low, start_high, end,
-                   end_low, end_high, word ('expands' | 'contracts' | 'not told from frozen' | ''), reason, censored.
+                   difference_high, factor, factor_low, factor_high, seed_factor, seed_factor_low, seed_factor_high,
+                   start, start_low, start_high, end, end_low, end_high, reason, censored, word
+                   ('expands' | 'contracts' | 'not told from frozen' | '').
                    Coupled gaps; rates in log units/step, `start` and `end` are path over seed.
 """
 
@@ -592,7 +593,7 @@ def gap_rates(case: Case) -> list[Record]:
                     "seed_n": found.seed_rate.n,
                     **_interval(found.rate_difference, "difference", "difference"),
                     **_interval(found.path_factor, "factor", "factor"),
-                    "seed_factor": found.seed_factor.estimate,
+                    **_interval(found.seed_factor, "seed_factor", "seed_factor"),
                     **_interval(found.ratio_at_start, "start", "start"),
                     **_interval(found.ratio_at_end, "end", "end"),
                     "word": found.word,

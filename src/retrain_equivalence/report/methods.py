@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +28,9 @@ from retrain_equivalence.report.words import NOTHING, interval, number, probe, t
 FORGET = "forget"
 WEIGHTS = "weights"
 RATE = "log units per step"
+FACTOR = "log of gap after over before"
+DEAREST = ("hidden", "reference", "teacher", "preferred", "retain", "history")
+"""What a method may need, the dearest last: methods are listed in this order."""
 GAP_MEASURES = {"label_logp": "label log-probability", "parameters": "parameters (L2)", "hellinger": "Hellinger"}
 """Measure of a gap -> its words, in the order in which they are shown."""
 SHORT = {
@@ -42,7 +46,7 @@ SHORT = {
 """Predictions as the rows of a figure have room for them."""
 PRIMARY_GAP = "label_logp"
 YES, NO, OPEN = "✓", "✗", "undecided"
-ALIGNMENTS = {"at_end": "last step", "at_forget_level": "equal forgetting"}
+ALIGNMENTS = {"at_end": "at the last step", "at_forget_level": "at equal forgetting"}
 
 
 def methods(material: Material) -> Section:
@@ -52,7 +56,11 @@ def methods(material: Material) -> Section:
     if not records:
         return Section(name="methods", title="Methods")
     figures = tuple(figure for figure in (_forest(material, rates),) if figure is not None)
-    tables = [_overview(material, records)]
+    tables = [
+        _overview(material, some, alignment)
+        for alignment in ALIGNMENTS
+        if (some := [r for r in records if r["alignment"] == alignment])
+    ]
     if rates:
         tables += [_aims(material, records, rates), _rates(material, rates)]
     parted = (
@@ -106,14 +114,14 @@ def _cost_words(unlearning: Unlearning) -> str:
 
 
 def _grouped(material: Material, records: Iterable[Record]) -> list[Record]:
-    """Return records in the order of their methods' needs: fewest first, then as the study declares them."""
+    """Return records in the order of their methods' needs, cheapest first, then as the study declares them."""
     known = _by_name(material)
     names = list(known)
 
-    def rank(name: str) -> tuple[int, str, int]:
+    def rank(name: str) -> tuple[int, int]:
         needs = _needs(known[name])
-        extra = needs.names()[1:] if needs else ("~",)
-        return len(extra), ", ".join(extra), names.index(name)
+        place = sum(2**i for i, what in enumerate(DEAREST) if needs and getattr(needs, what))
+        return place, names.index(name)
 
     order = {name: rank(name) for name in known}
     return sorted(records, key=lambda r: order[r["unlearning"]])
@@ -128,8 +136,8 @@ def _with_interval(value: float | None, low: float | None, high: float | None) -
     return number(value) + ("" if spread == NOTHING else f" ({spread})")
 
 
-def _overview(material: Material, records: list[Record]) -> Table:
-    """Return one row per method and place: at the end, and at equal forgetting."""
+def _overview(material: Material, records: list[Record], alignment: str) -> Table:
+    """Return one row per method at one place: at the end, or at equal forgetting."""
     known = _by_name(material)
     useful: dict[tuple[str, str, str], Record] = {
         (r["unlearning"], r["alignment"], r["probe"]): r for r in material.tables["method_utility"]
@@ -158,9 +166,10 @@ def _overview(material: Material, records: list[Record]) -> Table:
 
     stages = next((r["collapse_stages"] for r in records if r["collapse_stages"]), "")
     unit = records[0]["unit"]
-    levels = {number(r["oracle"]) for r in records if r["alignment"] == "at_end"}
+    levels = {number(r["oracle"]) for r in records}
     caption = material.caption(
-        f"Methods by what they need; forget loss in {unit}, oracle at {', '.join(sorted(levels))}; distance to "
+        f"Methods by what they need, {ALIGNMENTS[alignment]}; forget loss in {unit}, oracle at "
+        f"{', '.join(sorted(levels))}; distance to "
         "independent oracles on forget items in retrain-retrain bands, improvement in squared Hellinger distance "
         "(negative is nearer)"
         + (f"; collapsed: a larger loss on the answers of {stages} than the base model, which learned none" if stages
@@ -173,7 +182,6 @@ def _overview(material: Material, records: list[Record]) -> Table:
         (
             column("method", "unlearning"),
             _column("needs", lambda r: _needs_words(known[r["unlearning"]])),
-            column("at", "alignment", lambda name: ALIGNMENTS[name]),
             _column("forget loss", lambda r: f"{number(r['before'])} → {number(r['after'])}", numeric=True),
             _column("interval of the latter", lambda r: interval(r["after_low"], r["after_high"]), numeric=True),
             _column("runs at the oracle's level", lambda r: f"{r['reached']} of {r['runs']}", numeric=True),
@@ -186,7 +194,7 @@ def _overview(material: Material, records: list[Record]) -> Table:
             column("n", "n", number, numeric=True),
         ),
         records,
-        prefer=lambda r: r["alignment"] == "at_end",
+        folded=alignment != "at_end",
     )  # fmt: skip
 
 
@@ -230,32 +238,43 @@ def _rates(material: Material, rates: list[Record]) -> Table:
     )  # fmt: skip
 
 
+def _log(value: float | None) -> float | None:
+    return None if value is None or value <= 0 else math.log(value)
+
+
 def _label(record: Record) -> str:
     said = SHORT[Prediction(record["predicted"])] if record["predicted"] else "no prediction"
     return f"{record['unlearning']} · {said}"
 
 
 def _forest(material: Material, rates: list[Record]) -> Figure | None:
-    """Return one panel per test set and kind of pair: rates as points, methods as rows in the order of their needs."""
-    drawn = [r for r in rates if r["measure"] == PRIMARY_GAP and r["path_rate"] is not None]
-    weights = [r for r in rates if r["test_set"] == WEIGHTS and r["path_rate"] is not None]
+    """Return one panel per test set and kind of pair: gap after over gap before, methods as rows by their needs.
+
+    The whole run and not its rate: one step of a task vector and thirty of ascent then share a scale.
+    """
+    drawn = [r for r in rates if r["measure"] == PRIMARY_GAP and r["factor"] is not None]
+    weights = [r for r in rates if r["test_set"] == WEIGHTS and r["factor"] is not None]
     where = [s for s in in_test_set_order(drawn) if s in (FORGET, "held_out")]
     chosen = [(test_set(s), [r for r in drawn if r["test_set"] == s]) for s in where]
     chosen += [("all weights", weights)] if weights else []
     chosen = [(title, records) for title, records in chosen if records]
     if not chosen:
         return None
-    keys = ("path_rate", "path_low", "path_high", "seed_rate", "seed_low", "seed_high")
-    domain = common_domain([r[k] for _, records in chosen for r in records for k in keys] + [0.0])
+    keys = ("factor", "factor_low", "factor_high", "seed_factor", "seed_factor_low", "seed_factor_high")
+
+    def domain(records: Iterable[Record]) -> tuple[float, float] | None:
+        return common_domain([_log(r[k]) for r in records for k in keys] + [0.0])
+
+    in_predictions = domain(r for title, records in chosen if title != "all weights" for r in records)
     panels: list[str] = []
-    for kind, value, bound in (("histories", "path_rate", "path"), ("replicates", "seed_rate", "seed")):
+    for kind, value in (("histories", "factor"), ("replicates", "seed_factor")):
         for title, records in chosen:
             rows = [
                 {
-                    "label": _label(r) if bound == "path" else r["unlearning"],
-                    "estimate": r[value],
-                    "low": r[f"{bound}_low"],
-                    "high": r[f"{bound}_high"],
+                    "label": _label(r) if value == "factor" else r["unlearning"],
+                    "estimate": _log(r[value]),
+                    "low": _log(r[f"{value}_low"]),
+                    "high": _log(r[f"{value}_high"]),
                     "verdict": "",
                 }
                 for r in records
@@ -263,37 +282,40 @@ def _forest(material: Material, rates: list[Record]) -> Figure | None:
             ]
             if not rows:
                 continue
+            words = "; ".join(f"{r['unlearning']} {number(_log(r[value]))}" for r in records if r[value] is not None)
             frame = pd.DataFrame(rows).astype({"estimate": float, "low": float, "high": float})
-            chart = forest_panel(frame, title=f"{kind}, {title}", x_title=RATE, domain=domain, nothing=0.0)
-            words = "; ".join(f"{row['label']} {number(row['estimate'])}" for row in rows)
-            label = f"Rate of the gap of {kind} on {title}: {words}"
-            panels.append(to_svg(chart, name=f"gap-rates-{len(panels)}", label=label))
+            own = domain(records) if title == "all weights" else in_predictions
+            chart = forest_panel(frame, title=f"{kind}, {title}", x_title=FACTOR, domain=own, nothing=0.0)
+            label = f"Log of the gap of {kind} after over before, on {title}: {words}"
+            panels.append(to_svg(chart, name=f"gap-factors-{len(panels)}", label=label))
     shown = [r for _, records in chosen for r in records]
     return Figure(
-        name="gap-rates",
-        title="How fast histories part, by method",
+        name="gap-factors",
+        title="How far histories part, by method",
         panels=tuple(panels),
         legend=(
-            Entry(label="rate and 95 % interval", mark="point", colour=ESTIMATED.light, shape="triangle-up"),
+            Entry(label="estimate and 95 % interval", mark="point", colour=ESTIMATED.light, shape="triangle-up"),
             Entry(label="0: frozen", mark="rule", colour=ORACLE.light),
         ),
         caption=material.caption(
-            f"Slope of the log gap over the saved steps ({RATE}) between histories of equal draws, beside replicates "
-            "of one history: in log-probabilities of labels on a test set, or over all weights; rows in the order of "
-            "what the methods need, with theory's prediction for the forget items",
+            "Gap after unlearning over gap before, natural log (0.69 is twice, -0.69 half), between histories of equal "
+            "draws, beside replicates of one history: in log-probabilities of labels on a test set, or over all "
+            "weights, which have a scale of their own; rows in the order of what the methods need, with theory's "
+            "prediction for the forget items",
             [r["n"] for r in shown],
             f"{INTERVAL}; for replicates {JACKKNIFE}",
         ),
         table=Table.of(
-            "Rates of the figure",
+            "Factors of the figure, not their logarithms",
             (
                 column("method", "unlearning"),
                 _column("on", _place),
                 column("predicted", "predicted", lambda text: text or "no prediction"),
-                _column("measured", lambda r: r["word"] or "no interval"),
-                _column("rate", lambda r: _with_interval(r["path_rate"], r["path_low"], r["path_high"]), numeric=True),
-                _column("rate of replicates", lambda r: _with_interval(r["seed_rate"], r["seed_low"], r["seed_high"]),
+                _column("by its rate", lambda r: r["word"] or "no interval"),
+                _column("factor", lambda r: _with_interval(r["factor"], r["factor_low"], r["factor_high"]),
                         numeric=True),
+                _column("factor of replicates", lambda r: _with_interval(r["seed_factor"], r["seed_factor_low"],
+                        r["seed_factor_high"]), numeric=True),
                 column("n", "n", number, numeric=True),
             ),
             shown,
