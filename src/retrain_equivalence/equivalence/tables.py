@@ -38,7 +38,8 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
                    first_censored_step
 `methods`          unlearning, alignment ('at_end' | 'at_forget_level'), predicted ('' if theory says nothing), unit
                    (nats/token), before, before_low, before_high, after, after_low, after_high, oracle, oracle_low,
-                   oracle_high, n, reached, runs, collapsed (None: cannot be told), collapse_stages, diverged.  Forget
+                   oracle_high, n, reached, runs, collapsed (None: cannot be told) of collapse_runs,
+                   collapse_stages, diverged.  Forget
                    loss and runs over all histories: see `equivalence.method_summary`.
 `method_utility`   unlearning, alignment, probe, unit, mean, low, high, n.  Minus the oracle's; retain probes only.
 `method_nearness`  unlearning, alignment, probe, measure, unit, test_set, before_bands, after_bands, mean, low, high,

@@ -101,19 +101,20 @@ def encode_readings(
     if refused:
         raise InputError(
             *(
-                replace(problem, place=f"{place} {problem.place}", fix=_fix(problem, fields))
+                replace(problem, place=f"{place} {problem.place}", fix=_fix(problem, fields, place))
                 for (place, _), (problem, fields) in refused.items()
             )
         )
     return encoded
 
 
-def _fix(problem: Problem, fields: list[str]) -> str:
+def _fix(problem: Problem, fields: list[str], place: str) -> str:
     """Name the study's own fields: the codec knows of `max_length` only."""
     if problem.code == "E-DATA-19":
         return problem.fix
     how = "truncate or drop" if problem.code == "E-DATA-17" else "drop"
-    which = "this data set (of preferred answers: the forget stage's)"
+    # Preferred answers are cut and dropped as their forget rows are.
+    which = "the forget stage's data set" if place.startswith("unlearnings.") else "this data set"
     return f"raise {' and '.join(fields)}, or set on_long: {how} for {which}"
 
 
