@@ -23,8 +23,8 @@ test: install
 	$(BIN)/python -m pytest -n $(JOBS) -m "not gpu and not slow" tests src
 
 check: install
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+	$(BIN)/ruff check src tests scripts examples
+	$(BIN)/ruff format --check src tests scripts examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(MAKE) test
