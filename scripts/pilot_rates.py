@@ -5,6 +5,7 @@
 The pilot has another study seed than the study, one replicate and the last position alone; none of its numbers is
 reported anywhere else. Taken is the smallest of the three rates at which the mean loss on the forget items reaches the
 pilot oracle's level within the run and stays a number, or else the one whose highest loss comes closest to that level.
+An arm of plain SGD takes its smallest rate: the theory that it tests is of small steps.
 """
 
 from __future__ import annotations
@@ -38,12 +39,16 @@ class Choice:
     method: str
     level: float
     """Mean loss of the oracle on the forget items, nats per token."""
+    plain: bool
+    """Whether its steps are plain SGD."""
     reached: dict[float, float]
     """Rate -> highest mean loss on the forget items; nan if the run left the numbers."""
 
     @property
     def rate(self) -> float:
         """The rate that the rule takes."""
+        if self.plain:
+            return min(self.reached)
         enough = [rate for rate, highest in self.reached.items() if highest >= self.level]
         usable = {rate: highest for rate, highest in self.reached.items() if highest == highest}
         return min(enough) if enough else max(usable, key=usable.__getitem__)
@@ -85,7 +90,8 @@ def choices(study: Study, rows: pd.DataFrame) -> list[Choice]:
             finite = bool((run.count() == run.size()).all())
             reached[rate] = float(run.mean().max()) if finite else float("nan")
         if reached:
-            found.append(Choice(method=unlearning.name, level=float(level), reached=reached))
+            found.append(Choice(method=unlearning.name, level=float(level), reached=reached,
+                                plain=rates_of(unlearning) == SGD_RATES))  # fmt: skip
     return found
 
 
