@@ -5,11 +5,11 @@
     python scripts/make_parity.py --check    writes nothing; exit 1 if the page is not what would be written
 
 Every peer's loss is written here once more, in numpy and float64, from its published code's mathematics, quirks
-included, and evaluated on one small batch of random logits: three ragged rows, nine positions, 128 tokens. Ours is
-evaluated by the package on the same numbers. What is compared is the value, and the derivative along one random
-direction of all logits (hidden states for RMU): by central differences theirs, by automatic differentiation ours.
-Where the two differ, the one quirk that is named is taken out of theirs, and the comparison is made again: the quirk is
-then the whole difference.
+included, and evaluated on one small batch of random logits with likely labels: three ragged rows, nine positions, 128
+tokens. Ours is evaluated by the package on the same numbers. What is compared is the value, and the derivative along
+one random direction of all logits (hidden states for RMU): by central differences theirs, by automatic
+differentiation ours. Where the two differ, the one quirk that is named is taken out of theirs, and the comparison is
+made again: the quirk is then the whole difference.
 
 Legend: B rows, T positions, V vocabulary, D width of hidden states.
 """
@@ -43,6 +43,8 @@ EQUAL = 1e-6
 STEP = 1e-5
 ROWS, POSITIONS, VOCABULARY, WIDTH = 3, 9, 128, 6
 STEERING = 2.0
+LIKELY = 6.5
+"""How far the next token's logit is raised: about 1.3 nats a label are left, as after training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class Rows:
     @property
     def mask(self) -> NDArray[np.bool_]:
         """Scored targets that a logit predicts: labels without the first position, [B, T]."""
-        kept = self.y != IGNORED
+        kept: NDArray[np.bool_] = self.y != IGNORED
         kept[:, 0] = False
         return kept
 
@@ -89,10 +91,13 @@ def drawn(rng: np.random.Generator, *, first_scored: bool = False, rows: int = R
     for b in range(rows):
         start, end = (2, 4, 3)[b % 3], (9, 7, 6)[b % 3]
         y[b, 0 if first_scored and b == 0 else start : end] = ids[b, 0 if first_scored and b == 0 else start : end]
-    return Rows(
-        z=rng.normal(0, 2, (*shape, VOCABULARY)), zr=rng.normal(0, 2, (*shape, VOCABULARY)), y=y, ids=ids,
-        h=rng.normal(0, 1, (*shape, WIDTH)), hr=rng.normal(0, 1, (*shape, WIDTH)),
-    )  # fmt: skip
+    z, zr = rng.normal(0, 2, (2, *shape, VOCABULARY))
+    b, t = np.indices((rows, POSITIONS - 1))
+    for logits in (z, zr):
+        # Without this the labels have 7 nats each: SimNPO at its shipped β is then 1e-14, SatImp 1e-12, and no
+        # difference would show.
+        logits[b, t, ids[:, 1:]] += LIKELY
+    return Rows(z=z, zr=zr, y=y, ids=ids, h=rng.normal(0, 1, (*shape, WIDTH)), hr=rng.normal(0, 1, (*shape, WIDTH)))
 
 
 def batch(seed: int, **options: Any) -> dict[Split, Rows]:
@@ -119,12 +124,14 @@ def hf(rows: Rows, z: Array | None = None) -> float:
 
 def s(rows: Rows, z: Array | None = None) -> Array:
     """Summed cross-entropy of each row, [B]."""
-    return ce(rows, rows.z if z is None else z).sum(axis=1)
+    sums: Array = ce(rows, rows.z if z is None else z).sum(axis=1)
+    return sums
 
 
 def n(rows: Rows, *, shifted: bool = False) -> Array:
     """Labels of each row, counted before (theirs) or after the shift, [B]."""
-    return (rows.mask if shifted else rows.y != IGNORED).sum(axis=1).astype(float)
+    counts: Array = (rows.mask if shifted else rows.y != IGNORED).sum(axis=1).astype(np.float64)
+    return counts
 
 
 def kl(rows: Rows, *, masked: bool) -> float:
@@ -132,6 +139,11 @@ def kl(rows: Rows, *, masked: bool) -> float:
     p, q = log_softmax(rows.zr, axis=-1), log_softmax(rows.z, axis=-1)
     each = (np.exp(p) * (p - q)).sum(axis=-1)
     return float(each[:, :-1][rows.mask[:, 1:]].mean() if masked else each.mean())
+
+
+def klr(rows: Rows) -> float:
+    """MUSE's retain term: raw logits where log-probabilities belong, every position, divided by the rows alone."""
+    return float((np.exp(rows.zr) * (rows.zr - rows.z)).sum() / len(rows.y))
 
 
 def npo(excess: Array, beta: float) -> float:
@@ -171,6 +183,11 @@ def rmu(rows: Rows, target: Array, *, broadcast: bool) -> float:
     kept = rows.y != IGNORED
     sums, counts = (np.square(rows.h - target).mean(axis=-1) * kept).sum(axis=1), kept.sum(axis=1)
     return float((sums / counts[:, None]).mean() if broadcast else (sums / counts).mean())
+
+
+def mse(rows: Rows, target: Array) -> float:
+    """RMU upstream: one mean over every position, prompt and padding included."""
+    return float(np.square(rows.h - target).mean())
 
 
 def flat(rows: Rows, *, shifted: bool) -> float:
@@ -248,9 +265,10 @@ def objective_of(name: str, **parameters: float | str) -> Objective | WeightedSu
     return build(resolve(name, parameters, ""))
 
 
-def summed(*terms: tuple[float, str]) -> WeightedSum:
-    """Return a weighted sum of objectives at their defaults."""
-    built = build(resolve_sum(tuple(Term(objective=resolve(name, {}, ""), weight=w) for w, name in terms), ""))
+def summed(*terms: tuple[float, str, Mapping[str, float]]) -> WeightedSum:
+    """Return a weighted sum of objectives of the catalogue: of each a weight, a name and what is not at its default."""
+    weighed = tuple(Term(objective=resolve(name, parameters, ""), weight=weight) for weight, name, parameters in terms)
+    built = build(resolve_sum(weighed, ""))
     assert isinstance(built, WeightedSum)
     return built
 
@@ -261,14 +279,14 @@ INTRODUCTION = """
 Written by `scripts/make_parity.py`, which holds every formula of this page as code; a test runs it again.
 
 Each loss of the peers, quirks included, beside ours on the same random logits (three ragged rows, nine positions, 128
-tokens, float64): the largest relative difference of the value and of its derivative along a random direction. `equal`
-means at most 1e-6. Where a loss differs, the last column is the difference that is left once the named quirk is taken
-out of theirs: the quirk is all there is.
+tokens, labels likely as after training, float64): the largest relative difference of the value and of its derivative
+along a random direction. `equal` means at most 1e-6. Where a loss differs, the last column is the difference that is
+left once the named quirk is taken out of theirs: the quirk is all there is.
 
 Notation: S = summed cross-entropy of a row, S_ref = the same under the start model, n = its labels, hf = mean over the
 labels of a batch, Δ = −(S − S_ref), p = probability of the label, z = logits, h = hidden states, c = RMU's target
-vector, f = forget and r = retain rows. β is 0.5 for DPO, NPO and SimNPO with a retain term (at the shipped 4.5 a single
-row of random logits is already forgotten and the loss is 0), else the default that the peer ships.
+vector, f = forget and r = retain rows. Where a line does not say it, β is 0.1 in NPO and DPO, 4.5 in SimNPO, and else
+the default that the peer ships.
 """.strip()
 
 NOT_OFFERED = """
@@ -304,8 +322,9 @@ class Line:
 
 
 def _lines() -> list[Line]:
-    b, c = 0.5, STEERING * direction_vector()
+    b, c = 0.1, STEERING * direction_vector()
     ou, fan = "open-unlearning", "SimNPO's code"
+    retained = (1.0, "retain_nll", dict[str, float]())
     wga_weight: Callable[[Array], Array] = lambda p: p  # noqa: E731
     satimp_weight: Callable[[Array], Array] = lambda p: p**5 * (1 - p)  # noqa: E731
 
@@ -314,7 +333,7 @@ def _lines() -> list[Line]:
 
     def idk_as_one_mean(rows: Batch) -> WeightedSum:
         idk, retain = rows[W].mask.sum(), rows[R].mask.sum()
-        return summed((idk / (idk + retain), "idk"), (retain / (idk + retain), "retain_nll"))
+        return summed((idk / (idk + retain), "idk", {}), (retain / (idk + retain), "retain_nll", {}))
 
     return [
         Line(peer=ou, method="GradAscent", formula="−hf", name="`ga`", ours=always(objective_of("ga")),
@@ -329,21 +348,22 @@ def _lines() -> list[Line]:
              ours=always(objective_of("graddiff", retain="kl")), theirs=lambda x, _: -hf(x[F]) + kl(x[R], masked=False),
              differs="the KL has neither shift nor mask: prompt and padding count, and the divisor is B·T",
              repaired=lambda x, _: -hf(x[F]) + kl(x[R], masked=True)),
-        Line(peer=ou, method="DPO", formula="−(2/β) mean log σ(β(Δ_w − Δ_l))", name="`dpo`",
-             ours=always(objective_of("dpo", beta=b)),
-             theirs=lambda x, _: npo((s(x[F]) - s(x[F], x[F].zr)) - (s(x[W]) - s(x[W], x[W].zr)), b)),
+        Line(peer=ou, method="DPO (with its default retain term)",
+             formula="−(2/β) mean log σ(β(Δ_w − Δ_l)) + hf_r", name="`dpo` and `retain_nll`",
+             ours=always(summed((1.0, "dpo", {"beta": b}), retained)),
+             theirs=lambda x, _: npo((s(x[F]) - s(x[F], x[F].zr)) - (s(x[W]) - s(x[W], x[W].zr)), b) + hf(x[R])),
         Line(peer=ou, method="NPO (with its default retain term)", formula="−(2/β) mean log σ(β(S − S_ref)) + hf_r",
              name="`npo_retain`", ours=always(objective_of("npo_retain", beta=b)),
              theirs=lambda x, _: npo(s(x[F]) - s(x[F], x[F].zr), b) + hf(x[R])),
         Line(peer=ou, method="SimNPO, δ = 0.5", formula="γ·(−(2/β) mean log σ(β(S/n − δ))) + hf_r",
              name="`simnpo_as_in_open_unlearning` and `retain_nll`, weights 0.125 and 1",
-             ours=always(_ou_simnpo(b, 0.5)),
-             theirs=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5, b) + hf(x[R])),
+             ours=always(summed((0.125, "simnpo_as_in_open_unlearning", {"delta": 0.5}), retained)),
+             theirs=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5, 4.5) + hf(x[R])),
         Line(peer=ou, method="SimNPO, δ = 0.5, read as the paper's γ", formula="the same",
-             name="`simnpo_retain`, `gamma: 0.5`", ours=always(objective_of("simnpo_retain", beta=b, gamma=0.5)),
-             theirs=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5, b) + hf(x[R]),
+             name="`simnpo_retain`, `gamma: 0.5`", ours=always(objective_of("simnpo_retain", gamma=0.5)),
+             theirs=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5, 4.5) + hf(x[R]),
              differs="β multiplies δ; the published margin γ stands outside: theirs is `gamma: β δ`",
-             repaired=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5 / b, b) + hf(x[R])),
+             repaired=lambda x, _: 0.125 * npo(s(x[F]) / n(x[F]) - 0.5 / 4.5, 4.5) + hf(x[R])),
         Line(peer=ou, method="SimNPO, a first label that is scored", formula="−(2/β) mean log σ(β S/n)",
              name="`simnpo`",
              ours=always(objective_of("simnpo")), theirs=lambda x, _: npo(s(x[F]) / n(x[F]), 4.5),
@@ -354,10 +374,13 @@ def _lines() -> list[Line]:
              ours=always(objective_of("undial")), theirs=lambda x, _: undial(x[F], 10.0, masked=False),
              differs="no mask: prompt and padding count, and there y = −100 lowers the logit of token V − 100",
              repaired=lambda x, _: undial(x[F], 10.0, masked=True)),
-        Line(peer=ou, method="WGA", formula="−mean p^β CE, p held", name="`wga`", ours=always(objective_of("wga")),
-             theirs=lambda x, held: weighted(x[F], wga_weight, held[F])),
-        Line(peer=ou, method="SatImp", formula="−mean p^β1 (1−p)^β2 CE, p held", name="`satimp`",
-             ours=always(objective_of("satimp")), theirs=lambda x, held: weighted(x[F], satimp_weight, held[F])),
+        Line(peer=ou, method="WGA (with its default retain term)", formula="−mean p^β CE + hf_r, p held",
+             name="`wga` and `retain_nll`", ours=always(summed((1.0, "wga", {}), retained)),
+             theirs=lambda x, held: weighted(x[F], wga_weight, held[F]) + hf(x[R])),
+        Line(peer=ou, method="SatImp (with its default retain term)",
+             formula="−γ mean p^β1 (1−p)^β2 CE + hf_r, p held",
+             name="`satimp` and `retain_nll`, weights 0.1 and 1", ours=always(summed((0.1, "satimp", {}), retained)),
+             theirs=lambda x, held: 0.1 * weighted(x[F], satimp_weight, held[F]) + hf(x[R])),
         Line(peer=ou, method="CEU", formula="mean −Σ q log p, q = softmax(z, z_y = −∞) held", name="`ce_u`",
              ours=always(objective_of("ce_u")), theirs=lambda x, held: ceu(x[F], held[F], skip_first=True),
              differs="the first label of every row is left out",
@@ -386,17 +409,35 @@ def _lines() -> list[Line]:
              theirs=lambda x, _: muse(x[F], x[F].zr - x[F].z, b, masked=False),
              differs="every position counts, prompt and padding too; neither form is NPO: no label enters",
              repaired=lambda x, _: muse(x[F], x[F].zr - x[F].z, b, masked=True)),
-        Line(peer=fan, method="SimNPO on MUSE, γ = 0.3", formula="−(2/β) mean_{b,t,v} log σ(β(−z − γ))",
-             name="`simnpo_as_in_muse`", ours=always(objective_of("simnpo_as_in_muse", beta=b, gamma=0.3)),
-             theirs=lambda x, _: muse(x[F], -x[F].z - 0.3, b, masked=False),
+        Line(peer=fan, method="SimNPO on MUSE, β = 0.7, γ = 0.3", formula="−(2/β) mean_{b,t,v} log σ(β(−z − γ))",
+             name="`simnpo_as_in_muse`", ours=always(objective_of("simnpo_as_in_muse", gamma=0.3)),
+             theirs=lambda x, _: muse(x[F], -x[F].z - 0.3, 0.7, masked=False),
              differs="every position counts; neither form is SimNPO: no label enters",
-             repaired=lambda x, _: muse(x[F], -x[F].z - 0.3, b, masked=True)),
+             repaired=lambda x, _: muse(x[F], -x[F].z - 0.3, 0.7, masked=True)),
+        Line(peer="MUSE", method="GA + KLR", formula="−hf_f + (1/B) Σ_{b,t,v} e^{z_ref} (z_ref − z)",
+             name="`graddiff`, `retain: kl`",
+             ours=always(objective_of("graddiff", retain="kl")), theirs=lambda x, _: -hf(x[F]) + klr(x[R]),
+             differs="raw logits are taken for log-probabilities, so it is no KL: linear in z, without a minimum; "
+             "every position counts, and the divisor is B",
+             repaired=lambda x, _: -hf(x[F]) + kl(x[R], masked=True)),
         Line(peer=f"{fan}, RESTOR", method="NPO on WMDP and in RESTOR", formula="−(2/β) log σ(β(hf − hf_ref))",
              name="`npo_per_token`", ours=always(objective_of("npo_per_token", beta=b)),
              theirs=lambda x, _: npo(np.array([hf(x[F]) - hf(x[F], x[F].zr)]), b),
              differs="one scalar for the whole batch, so the loss depends on how rows are batched; the same for a "
              "batch of one row, and no objective here can depend on batching",
              repaired=lambda x, _: npo(s(x[F]) / n(x[F]) - s(x[F], x[F].zr) / n(x[F]), b)),
+        Line(peer=fan, method="SimNPO on WMDP", formula="−(2/β) log σ(β hf)", name="`simnpo`",
+             ours=always(objective_of("simnpo")), theirs=lambda x, _: npo(np.array([hf(x[F])]), 4.5),
+             differs="one scalar for the whole batch, as above",
+             repaired=lambda x, _: npo(s(x[F]) / n(x[F]), 4.5)),
+        Line(peer="WMDP", method="RMU", formula="mean (h − c)² + mean (h − h_ref)² over B·T·D", name="`rmu`",
+             ours=always(objective_of("rmu", layer=1)), theirs=lambda x, _: mse(x[F], c) + mse(x[R], x[R].hr),
+             differs="one mean over every position, prompt and padding too; ours is the mean over rows of their means",
+             repaired=lambda x, _: rmu(x[F], c, broadcast=False) + rmu(x[R], x[R].hr, broadcast=False)),
+        Line(peer="TOFU", method="KL", formula="−hf_f + KL(ref ‖ θ) over B·T", name="`graddiff`, `retain: kl`",
+             ours=always(objective_of("graddiff", retain="kl")), theirs=lambda x, _: -hf(x[F]) + kl(x[R], masked=False),
+             differs="the KL has neither shift nor mask",
+             repaired=lambda x, _: -hf(x[F]) + kl(x[R], masked=True)),
         Line(peer="TOFU", method="DPO", formula="−mean log σ(β(Δ_w − Δ_l))", name="`dpo_as_in_tofu`",
              ours=always(objective_of("dpo_as_in_tofu", beta=b)),
              theirs=lambda x, _: b / 2 * npo((s(x[F]) - s(x[F], x[F].zr)) - (s(x[W]) - s(x[W], x[W].zr)), b)),
@@ -417,14 +458,6 @@ def _lines() -> list[Line]:
              name="`simnpo_sequence`", ours=always(objective_of("simnpo_sequence")),
              theirs=lambda x, _: npo(s(x[F]), 1.0)),
     ]  # fmt: skip
-
-
-def _ou_simnpo(beta: float, delta: float) -> WeightedSum:
-    forget = resolve("simnpo_as_in_open_unlearning", {"beta": beta, "delta": delta}, "")
-    terms = (Term(objective=forget, weight=0.125), Term(objective=resolve("retain_nll", {}, "")))
-    built = build(resolve_sum(terms, ""))
-    assert isinstance(built, WeightedSum)
-    return built
 
 
 def _taxonomy(rows: Rows, beta: float, *, answers_only: bool) -> float:

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from retrain_equivalence.objectives.retain_hidden import RetainHidden
+from retrain_equivalence.objectives.rmu import RMU
 from retrain_equivalence.objectives.rmu_forget import DIRECTION, RMUForget
 from retrain_equivalence.recipes.passes import Needs, Split
 
@@ -56,7 +57,14 @@ def test_the_layer_decides_the_pass():
     assert Needs.of(RetainHidden(layer=3).passes).names() == ("forget", "reference", "retain", "hidden")
 
 
-@pytest.mark.parametrize("kind", [RMUForget, RetainHidden])
+@pytest.mark.parametrize("kind", [RMUForget, RetainHidden, RMU])
 def test_a_negative_layer_is_refused(kind):
     with pytest.raises(ValueError, match="layer must be at least 0, found -1"):
         kind(layer=-1)
+
+
+@pytest.mark.parametrize(("kind", "parameter"), [(RMUForget, "steering"), (RMU, "steering"), (RMU, "retain_weight")])
+@pytest.mark.parametrize("value", [0.0, -2.0, float("inf"), float("nan")])
+def test_a_size_without_meaning_is_refused_where_it_is_given(kind, parameter, value):
+    with pytest.raises(ValueError, match=f"{parameter} must be a finite number above 0"):
+        kind(layer=1, **{parameter: value})
