@@ -5,9 +5,9 @@
     python scripts/make_parity.py --check    writes nothing; exit 1 if the page is not what would be written
 
 Every peer's loss is written here once more, in numpy and float64, from its published code's mathematics, quirks
-included, and evaluated on one small batch of random logits with likely labels: three ragged rows, nine positions, 128
-tokens. Ours is evaluated by the package on the same numbers. What is compared is the value, and the derivative along
-one random direction of all logits (hidden states for RMU): by central differences theirs, by automatic
+included, and evaluated on one small batch of random logits under which the labels are likely: three ragged rows, nine
+positions, 128 tokens. Ours is evaluated by the package on the same numbers. What is compared is the value, and the
+derivative along one random direction of all logits (hidden states for RMU): by central differences theirs, by automatic
 differentiation ours. Where the two differ, the one quirk that is named is taken out of theirs, and the comparison is
 made again: the quirk is then the whole difference.
 
@@ -92,11 +92,11 @@ def drawn(rng: np.random.Generator, *, first_scored: bool = False, rows: int = R
         start, end = (2, 4, 3)[b % 3], (9, 7, 6)[b % 3]
         y[b, 0 if first_scored and b == 0 else start : end] = ids[b, 0 if first_scored and b == 0 else start : end]
     z, zr = rng.normal(0, 2, (2, *shape, VOCABULARY))
-    b, t = np.indices((rows, POSITIONS - 1))
+    row, place = np.indices((rows, POSITIONS - 1))
     for logits in (z, zr):
         # Without this the labels have 7 nats each: SimNPO at its shipped β is then 1e-14, SatImp 1e-12, and no
         # difference would show.
-        logits[b, t, ids[:, 1:]] += LIKELY
+        logits[row, place, ids[:, 1:]] += LIKELY
     return Rows(z=z, zr=zr, y=y, ids=ids, h=rng.normal(0, 1, (*shape, WIDTH)), hr=rng.normal(0, 1, (*shape, WIDTH)))
 
 
