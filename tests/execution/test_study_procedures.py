@@ -196,3 +196,23 @@ def test_with_adapters_the_reference_is_the_model_without_its_own(tmp_path: Path
     for name in ("undial", "distill", "rmu"):
         about = json.loads(store.get(task(plan, f"unlearn {history} {name} r0").key).read("about.json"))
         assert (about["outcome"], about["moved"]) == ("finished", True)
+
+
+def test_a_row_that_one_phase_leaves_out_is_there_for_the_next(tmp_path: Path) -> None:
+    """Half of the preferred answers are too long: DPO drops those pairs, NPO after it trains on every forget row."""
+    bare = (*small_study.BARE, "histories=[[facts, sums, safety]]", "stages.safety.dataset.on_long=drop")
+    runtime = small_study.api.Runtime(study_dir=small_study.FOLDER)
+    forget = small_study.api.plan(small_study.small(*bare), runtime)[1].datasets["safety"]
+    answers = [
+        json.dumps({"prompt": row.prompt, "response": "No. " * (200 if number % 2 else 1)})
+        for number, row in enumerate(forget.train)
+    ]
+    (tmp_path / "answers.jsonl").write_text("\n".join(answers) + "\n", encoding="utf-8")
+    both = (
+        f"unlearnings=[{{name: both, preferred: {{jsonl: {tmp_path}/answers.jsonl, prompt: prompt, response: response, "
+        "allow_duplicates: true}, procedure: [{objective: dpo, max_steps: 3}, {objective: npo, max_steps: 6}]}]"
+    )
+    small_study.run_small(tmp_path, *bare, both)
+    plan, store = small_study.planned(*bare, both), LocalStore(tmp_path / "store")
+    about = json.loads(store.get(task(plan, "unlearn facts>sums>safety both r0").key).read("about.json"))
+    assert (about["outcome"], about["finite_steps"]) == ("finished", 9)

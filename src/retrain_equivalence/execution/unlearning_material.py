@@ -69,7 +69,7 @@ class UnlearningMaterial:
             def read(source: RowsOf, length: int = phase.training.max_length) -> list[Encoded]:
                 return states.rows(source.data, spec.base, codec, max_length=length, on_long=source.on_long)
 
-            forget = read(RowsOf(data=spec.data, on_long=spec.on_long))
+            forget = every = read(RowsOf(data=spec.data, on_long=spec.on_long))
             preferred: dict[str, Encoded] = {}
             if Split.PREFERRED in splits and spec.preferred is not None:
                 preferred = {row.id: row for row in read(spec.preferred)}
@@ -81,8 +81,9 @@ class UnlearningMaterial:
                 # Ids are unique within a data set only.
                 parts = enumerate(map(read, spec.retain))
                 retain = [replace(row, id=f"{n}/{row.id}") for n, part in parts for row in part]
+            # Of all forget rows, also those that this phase leaves out: another one may train on them.
             of_split = {
-                Split.FORGET: forget, Split.PREFERRED: [preferred[r.id] for r in forget if preferred],
+                Split.FORGET: every, Split.PREFERRED: [preferred[r.id] for r in forget if preferred],
                 Split.RETAIN: retain,
             }  # fmt: skip
             reference = {}
