@@ -35,72 +35,9 @@ GRADIENT_TOLERANCE = 1e-8
 """Central differences of step 1e-6 in float64: rounding, 1e-16 * |L| / 1e-6, was up to 2.4e-9 here; truncation less."""
 
 
-def evaluate(objective: Objective, policy: Rows, reference: Rows) -> tuple[float, Rows]:
-    """Return the loss and its gradient at the targets, through padded tensors with garbage outside the mask."""
-    width = max(len(row) for row in policy) + 2
-    starts = [1 + index % 2 for index in range(len(policy))]
-    mask = torch.zeros(len(policy), width + 1, dtype=torch.bool)
-    values = torch.full((2, len(policy), width + 1), 123.0, dtype=torch.float64)
-    for index, start in enumerate(starts):
-        end = start + len(policy[index])
-        mask[index, start:end] = True
-        values[0, index, start:end] = torch.from_numpy(policy[index])
-        values[1, index, start:end] = torch.from_numpy(reference[index])
-    leaf = values[0].clone().requires_grad_()
-    observed = {
-        POLICY_LOGPS: Observed(values_BT=leaf, mask_BT=mask),
-        REFERENCE_LOGPS: Observed(values_BT=values[1], mask_BT=mask),
-    }
-    terms = objective(Seen(observed, declared=objective.passes))
-    loss = terms.total / terms.count
-    (gradient,) = torch.autograd.grad(loss, leaf)
-    rows = [gradient[i, s : s + len(row)].numpy() for i, (s, row) in enumerate(zip(starts, policy, strict=True))]
-    return float(loss.detach()), rows
-
-
-def numerical_gradient(formula: Formula, policy: Rows, reference: Rows) -> Rows:
-    """Return the central differences of `formula` in every target."""
-    gradient = [np.zeros_like(row) for row in policy]
-    for index, row in enumerate(policy):
-        for position in range(len(row)):
-            sides = []
-            for sign in (1, -1):
-                moved = [other.copy() for other in policy]
-                moved[index][position] += sign * STEP
-                sides.append(formula(moved, reference))
-            gradient[index][position] = (sides[0] - sides[1]) / (2 * STEP)
-    return gradient
-
-
-@pytest.fixture
-def agrees() -> Callable[[Objective, Formula], None]:
-    """Compare value and gradient at 50 random ragged batches; every third one holds a fully masked row."""
-
-    def compare(objective: Objective, formula: Formula) -> None:
-        rng = np.random.default_rng(7)
-        for point in range(POINTS):
-            lengths = rng.integers(1, 6, size=4)
-            if point % 3 == 0:
-                lengths[rng.integers(4)] = 0
-            policy = [-rng.exponential(2.0, size=length) for length in lengths]
-            reference = [-rng.exponential(2.0, size=length) for length in lengths]
-            loss, gradient = evaluate(objective, policy, reference)
-            assert loss == pytest.approx(formula(policy, reference), rel=1e-13, abs=1e-13)
-            for ours, theirs in zip(gradient, numerical_gradient(formula, policy, reference), strict=True):
-                np.testing.assert_allclose(ours, theirs, rtol=1e-7, atol=GRADIENT_TOLERANCE)
-
-    return compare
-
-
-@pytest.fixture
-def evaluated() -> Callable[[Objective, Rows, Rows], tuple[float, Rows]]:
-    """Loss and gradient of an objective on given rows."""
-    return evaluate
-
-
 def draw_passes(passes: tuple[ForwardPass, ...], rng: np.random.Generator, *, empty_row: bool) -> tuple[Drawn, Labels]:
     """Draw one ragged batch of four rows for every pass; the rows of one split have one length under all weights."""
-    lengths = {split: rng.integers(1, 5, size=4) for split in Split}
+    lengths = {split: rng.integers(1, 6, size=4) for split in Split}
     if empty_row:
         row = rng.integers(4)
         for split in Split:
@@ -179,16 +116,18 @@ def agrees_on_passes() -> Callable[..., None]:
         *,
         surrogate: Callable[[Drawn, Labels, Drawn], float] | None = None,
         points: int = POINTS,
+        value_tolerance: float = 1e-12,
+        gradient_tolerance: float = 1e-6,
     ) -> None:
         rng = np.random.default_rng(11)
         for point in range(points):
             drawn, labels = draw_passes(tuple(objective.passes), rng, empty_row=point % 3 == 0)
             loss, gradients = evaluate_passes(objective, drawn, labels)
-            assert loss == pytest.approx(formula(drawn, labels), rel=1e-12, abs=1e-12)
+            assert loss == pytest.approx(formula(drawn, labels), rel=value_tolerance, abs=value_tolerance)
             held = formula if surrogate is None else (lambda d, y, base=drawn: surrogate(d, y, base))
             for asked, gradient in gradients.items():
                 for ours, theirs in zip(gradient, differences(held, drawn, labels, asked), strict=True):
-                    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=GRADIENT_TOLERANCE)
+                    np.testing.assert_allclose(ours, theirs, rtol=gradient_tolerance, atol=GRADIENT_TOLERANCE)
 
     return compare
 
@@ -197,3 +136,31 @@ def agrees_on_passes() -> Callable[..., None]:
 def evaluated_on_passes() -> Callable[..., tuple[float, Drawn]]:
     """Loss and gradients of an objective on given rows of every pass, and labels."""
     return evaluate_passes
+
+
+@pytest.fixture
+def agrees(agrees_on_passes: Callable[..., None]) -> Callable[[Objective, Formula], None]:
+    """The same for a loss on token log-probabilities of the forget rows: `formula(policy, reference)`."""
+
+    def compare(objective: Objective, formula: Formula) -> None:
+        def of_passes(drawn: Drawn, labels: Labels) -> float:
+            policy = drawn[POLICY_LOGPS]
+            return formula(policy, drawn.get(REFERENCE_LOGPS, policy))
+
+        agrees_on_passes(objective, of_passes, value_tolerance=1e-13, gradient_tolerance=1e-7)
+
+    return compare
+
+
+@pytest.fixture
+def evaluated() -> Callable[[Objective, Rows, Rows], tuple[float, Rows]]:
+    """Loss and gradient of such a loss on given rows."""
+
+    def evaluate(objective: Objective, policy: Rows, reference: Rows) -> tuple[float, Rows]:
+        rows = {POLICY_LOGPS: policy, REFERENCE_LOGPS: reference}
+        drawn = {asked: rows[asked] for asked in objective.passes}
+        labels = {Split.FORGET: [np.zeros(len(row), dtype=np.int64) for row in policy]}
+        loss, gradients = evaluate_passes(objective, drawn, labels)
+        return loss, gradients[POLICY_LOGPS]
+
+    return evaluate

@@ -267,12 +267,12 @@ class Bodies:
                 record.saved.update((step_file(step, n), d) for n, d in _state_files(model, spec.tuning).items())
             return True
 
-        begin = 0
+        begin, resumed = 0, record.part
         for number, part in enumerate(spec.procedure):
             first, begin = begin, begin + part.n_steps
-            if number < record.part:
+            if number < resumed:
                 continue
-            tokens = record.tokens if number > record.part else record.tokens_before
+            tokens = record.tokens if number > resumed else record.tokens_before
             if isinstance(part, WeightEdit):
                 subtract_task_vector(model, start, part.task_vector)
                 if not reached(begin, tokens):
@@ -283,7 +283,7 @@ class Bodies:
             steps = train(
                 model, material.rows(number), recipe=part.training, objective=build_objective(part.objective),
                 order_seed=spec.order_seeds[number], pad_id=codec.pad_id, companions=material.companions(number),
-                start=kept.state if kept and number == kept.part else None, place=planned.task.label,
+                start=kept.state if kept and number == resumed else None, place=planned.task.label,
             )  # fmt: skip
             try:
                 for done in steps:
@@ -439,11 +439,6 @@ class _Kept:
 
     state: LoopState
     extra: Mapping[str, bytes]
-
-    @property
-    def part(self) -> int:
-        """Of an unlearning: which step of its procedure the loop stands in."""
-        return int(json.loads(self.extra[PART])["part"])
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Pairs are *coupled*: two histories of one replicate (path pairs), which share their seeds and batches and differ in the
 order of stages alone; and two replicates of one history (seed pairs), the yardstick. Only states of the same unlearning
 and step are paired. Distances of `execution.distances` are between independent runs and bounded, so what they show of a
-gap is noise first and a ceiling last; these are for the one contrast `gap_growth` and describe, they never judge.
+gap is noise first and a ceiling last; these are for the one contrast `gap_growth` alone.
 
     gap/label_logp    √(Σ_p w_p (log p_i(y_p) - log p_j(y_p))²), nats: unbounded, so growth cannot saturate
     gap/hellinger     √(Σ_p w_p H²_p): the primary distance, not squared; at most 1

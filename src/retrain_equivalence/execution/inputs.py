@@ -34,8 +34,10 @@ MODEL_SUFFIXES = (".safetensors", ".json", ".jinja")
 """Files that a model folder is read from."""
 
 PLACEBO = "placebo"
-IDK = "preferred idk"
-"""The forget prompts with the package's "I don't know" answers; other preferred answers are `preferred UNLEARNING`."""
+PREFERRED = "preferred "
+"""What the names of preferred answers begin with: the unlearning's follows, or `idk`."""
+IDK = f"{PREFERRED}idk"
+"""The forget prompts with the package's "I don't know" answers."""
 PRETRAINING = "(pretraining)"
 
 
@@ -74,7 +76,7 @@ def asked_datasets(study: Study) -> dict[str, AnyDataset]:
         asked[PRETRAINING] = study.model.pretraining.dataset
     for unlearning in study.unlearnings:
         if unlearning.preferred is not None and unlearning.preferred != "idk":
-            asked[f"preferred {unlearning.name}"] = unlearning.preferred
+            asked[f"{PREFERRED}{unlearning.name}"] = unlearning.preferred
     return asked
 
 
@@ -102,7 +104,7 @@ def preferred_name(unlearning: Unlearning) -> str | None:
     """Return the name under which an unlearning's preferred answers are kept; None if it has none."""
     if unlearning.preferred is None:
         return None
-    return IDK if unlearning.preferred == "idk" else f"preferred {unlearning.name}"
+    return IDK if unlearning.preferred == "idk" else f"{PREFERRED}{unlearning.name}"
 
 
 def field_of(name: str) -> str:
@@ -111,8 +113,8 @@ def field_of(name: str) -> str:
     >>> field_of("math"), field_of("preferred dpo")
     ('stages.math.dataset', 'unlearnings.dpo.preferred')
     """
-    if name.startswith("preferred "):
-        return f"unlearnings.{name.removeprefix('preferred ')}.preferred"
+    if name.startswith(PREFERRED):
+        return f"unlearnings.{name.removeprefix(PREFERRED)}.preferred"
     return {PLACEBO: "placebo", PRETRAINING: "model.pretraining.dataset"}.get(name, f"stages.{name}.dataset")
 
 
@@ -131,7 +133,7 @@ def read_inputs(study: Study, where: Locations) -> Inputs:
     if not problems:
         problems += _placebo_problems(study, datasets) + _probe_problems(study, datasets)
         # Preferred answers share their prompts with the forget set by design.
-        staged = {n: dataset for n, dataset in datasets.items() if n != PRETRAINING and not n.startswith("preferred ")}
+        staged = {n: dataset for n, dataset in datasets.items() if n != PRETRAINING and not n.startswith(PREFERRED)}
         problems += check_overlap(staged, study.forget.name)
     if problems:
         raise family(*(problem for problem in problems if problem.code.startswith(family.prefix + "-")))
@@ -185,7 +187,7 @@ def load_datasets(store: Store, keys: Mapping[str, Key], study: Study, where: Lo
         dataset = ingest(recipe, where)
         if name == PLACEBO:
             dataset = _as_many(dataset, loaded[study.forget.name])
-        elif name.startswith("preferred "):
+        elif name.startswith(PREFERRED):
             dataset = answers_from(dataset, loaded[study.forget.name], field_of(name))
         loaded[name] = dataset
         if dataset_key(dataset.digest) != keys[name]:

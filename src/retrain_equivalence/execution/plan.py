@@ -35,8 +35,7 @@ from retrain_equivalence.execution.task import Task
 from retrain_equivalence.histories.history import History, Role, Stage
 from retrain_equivalence.histories.prefix_tree import PrefixTree, Saving
 from retrain_equivalence.histories.unlearning import ReplayFrom, Unlearning
-from retrain_equivalence.objectives.catalogue import passes_of
-from retrain_equivalence.objectives.cost import cost_of_passes
+from retrain_equivalence.objectives.cost import cost_of
 from retrain_equivalence.recipes.model import LoraTuning, TinyModel
 from retrain_equivalence.recipes.probe import AnyProbe, PredictionProbe, probe_name, probe_stage
 from retrain_equivalence.recipes.training import TrainingRecipe
@@ -337,7 +336,7 @@ class _Planner:
         read = (*(rows.data for rows in retain), *((spec.preferred.data,) if spec.preferred else ()))
         named = name_task("unlearn", _without(spec, "end", "base"), (end, base, spec.data, *read), self.environment)
         weight = sum(
-            cost_of_passes(passes_of(phase.objective)).work * self._steps_and_tokens(phase.training, data)[1]
+            cost_of(phase.objective).work * self._steps_and_tokens(phase.training, data)[1]
             for phase in unlearning.phases
         )
         label = f"unlearn {history.name} {unlearning.name} r{replicate}"

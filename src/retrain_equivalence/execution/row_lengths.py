@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from retrain_equivalence.core.errors import InputError, Problem, visible
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.data.example import Dataset
-from retrain_equivalence.execution.inputs import PLACEBO, Inputs, asked_datasets, field_of, preferred_name
+from retrain_equivalence.execution.inputs import PLACEBO, PREFERRED, Inputs, asked_datasets, field_of, preferred_name
 from retrain_equivalence.execution.specs import OnLong, StageSpec, UnlearnSpec
 from retrain_equivalence.recipes.dataset import AnyDataset, JsonlDataset, TextDataset, kind_of
 
@@ -58,7 +58,7 @@ def readings(plan: Plan, inputs: Inputs) -> list[Reading]:
             data=keys[name],
             max_length=max_length,
             # Preferred answers that are too long are treated as their forget rows are.
-            on_long=asked[forget.name if name.startswith("preferred ") else name].on_long,
+            on_long=asked[forget.name if name.startswith(PREFERRED) else name].on_long,
             place=f"{field_of(name).removesuffix('.dataset')} {source_words(asked[name]) if name in asked else 'idk'}",
             field=limit,
         )

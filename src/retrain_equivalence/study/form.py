@@ -278,9 +278,7 @@ def _own_answers(procedure: Plain) -> set[str]:
         if isinstance(step, dict) and isinstance(step.get("objective"), dict):
             try:
                 found.add(answers_of(parse("objective", step["objective"])))
-            except ValueError:  # wrong in itself, and reported
-                continue
-            except StudyError:
+            except (ValueError, StudyError):  # wrong in itself, and reported
                 continue
     return found
 
