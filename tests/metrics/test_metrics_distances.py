@@ -11,8 +11,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
-from retrain_equivalence.metrics import hellinger, jensen_shannon, kl, squared_l2, total_variation
 from retrain_equivalence.metrics.catalogue import DISTANCES
+from retrain_equivalence.metrics.pointwise import hellinger, jensen_shannon, kl, squared_l2, total_variation
 from retrain_equivalence.metrics.probabilities import BLOCK_VALUES
 from retrain_equivalence.metrics.reduction import item_weights, mean_over_items
 

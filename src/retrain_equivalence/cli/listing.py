@@ -84,9 +84,12 @@ def _entries(kind: Kind, plugins: tuple[Path, ...]) -> dict[str, dict[str, str]]
 
             return {name: {"what": what} for name, what in CONTRASTS.items()}
         case "distances":
-            from retrain_equivalence.metrics.catalogue import DISTANCES
+            from retrain_equivalence.metrics.catalogue import CARDS
 
-            return {name: {"unit": str(d.unit.value)} for name, d in DISTANCES.items()}
+            return {
+                name: {"level": card.level, "what": card.what, "unit": card.unit, "range": card.range}
+                for name, card in CARDS.items()
+            }
         case _:
             from retrain_equivalence.study.bundled import BUNDLED
             from retrain_equivalence.study.load import load_study

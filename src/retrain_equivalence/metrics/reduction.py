@@ -38,6 +38,31 @@ def item_weights(item_index: Sequence[int] | NDArray[np.integer]) -> Array:
     return np.asarray(1.0 / (len(items) * counts[inverse_P]), dtype=np.float64)
 
 
+def item_means(values: ArrayLike, item_index: Sequence[int] | NDArray[np.integer]) -> Array:
+    """Return the mean over positions within each item, in the order of the sorted item numbers.
+
+    Args:
+        values: one value per position, shape [P]; nan at any position makes its item nan: nothing is left out.
+        item_index: the item of each position, any integers, shape [P], P >= 1.
+
+    Returns:
+        One value per item, in the unit of `values`.
+
+    Raises:
+        ValueError: if the shapes differ or there is no position.
+
+    >>> item_means([1.0, 3.0, 6.0], [0, 0, 1]).tolist()
+    [2.0, 6.0]
+    """
+    values_P, index_P = np.asarray(values, dtype=np.float64), np.asarray(item_index)
+    if index_P.ndim != 1 or index_P.size == 0:
+        raise ValueError("a test set needs at least one scored position")
+    if values_P.shape != index_P.shape:
+        raise ValueError(f"{values_P.shape} values for {index_P.shape} positions")
+    items, inverse_P, counts = np.unique(index_P, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(inverse_P, weights=values_P, minlength=len(items)) / counts)
+
+
 def mean_over_items(values: ArrayLike, item_index: Sequence[int] | NDArray[np.integer]) -> float:
     """Return the mean over positions within each item, then over items.
 

@@ -1,14 +1,9 @@
 """Kullback-Leibler divergence, in the direction of its arguments.
 
-`KL(p ‖ q) = Σ_c p_c ln(p_c / q_c)`. Unit: nats. Range: 0 (equal) to infinity; smaller is closer; not symmetric.
+`KL(p ‖ q) = Σ_c p_c ln(p_c / q_c)`.
 
 Zeros are exact, nothing is added to them: a cell with `p = 0` contributes 0 whatever `q` is; a cell with `p > 0` and
 `q = 0` makes the divergence infinite, which the caller records as unscored.
-
-Source: Kullback and Leibler (1951). Independent implementation: `scipy.stats.entropy`.
-
-Bias: over lumped cells it is a lower bound (data processing). It is not Hilbertian: report it, do not debias it.
-Sees: tokens that `p` says and `q` has nearly ruled out, without limit. Cannot see: what `p` never says.
 
 Legend: N states, P positions, C cells.
 """
@@ -19,7 +14,48 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr, xlogy
 
+from retrain_equivalence.core.units import Unit
+from retrain_equivalence.metrics.card import Card
 from retrain_equivalence.metrics.probabilities import Array, blocks, checked_pair
+
+_BIAS = (
+    "Lumped cells can only make it smaller (data processing). It is no squared norm: described, never debiased. One "
+    "token that the second distribution rules out makes it infinite, which is unscored."
+)
+_SOURCE = "Kullback and Leibler 1951; independent implementation: scipy.stats.entropy."
+
+ORACLE_TO_STATE = Card(
+    name="kl_oracle_to_state",
+    level="pointwise",
+    row="prediction:<stage>/kl_oracle_to_state",
+    what="Σ o log(o/u), oracle o and state u, per scored position, mean over an item's positions, then over items.",
+    unit=Unit.NATS.value,
+    range="0 (equal) to ∞",
+    direction="smaller: closer predictions",
+    symmetric=False,
+    hilbertian=False,
+    lumping="lower bound",
+    bias=_BIAS,
+    sees="Tokens that the oracle says and the state has nearly ruled out, without limit: over-forgetting.",
+    blind="What the oracle never says, however often the state says it.",
+    source=_SOURCE,
+)
+STATE_TO_ORACLE = Card(
+    name="kl_state_to_oracle",
+    level="pointwise",
+    row="prediction:<stage>/kl_state_to_oracle",
+    what="Σ u log(u/o), state u and oracle o, per scored position, mean over an item's positions, then over items.",
+    unit=Unit.NATS.value,
+    range="0 (equal) to ∞",
+    direction="smaller: closer predictions",
+    symmetric=False,
+    hilbertian=False,
+    lumping="lower bound",
+    bias=_BIAS,
+    sees="Tokens that the state says and the oracle would hardly say: what is still remembered, or nonsense.",
+    blind="What the state never says, however often the oracle says it.",
+    source=_SOURCE,
+)
 
 
 def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:

@@ -1,10 +1,7 @@
 """Total variation distance.
 
-`TV(p, q) = ½ Σ_c |p_c − q_c|`. Unit: fraction: the largest difference in the probability of any event, and how much
-better than chance (times ½) one sampled token tells the two states apart. Range: 0 to 1; smaller is closer.
-
-Bias: over lumped cells it is a lower bound (data processing). `H² ≤ TV ≤ √2 H`.
-Sees: how often the two would say something different. Cannot see: by which factor rare tokens differ. Not Hilbertian.
+`TV(p, q) = ½ Σ_c |p_c − q_c|`: the largest difference in the probability of any event, and how much better than chance
+(times ½) one sampled token tells the two states apart. `H² ≤ TV ≤ √2 H`.
 
 Legend: N states, P positions, C cells.
 """
@@ -14,7 +11,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from retrain_equivalence.core.units import Unit
+from retrain_equivalence.metrics.card import Card
 from retrain_equivalence.metrics.probabilities import Array, blocks, checked_pair
+
+CARD = Card(
+    name="total_variation",
+    level="pointwise",
+    row="prediction:<stage>/total_variation",
+    what="½ Σ |p - q| per scored position, mean over an item's positions, then over items.",
+    unit=Unit.FRACTION.value,
+    range="0 (equal) to 1 (disjoint)",
+    direction="smaller: closer predictions",
+    symmetric=True,
+    hilbertian=False,
+    lumping="lower bound",
+    bias="Lumped cells can only make it smaller (data processing). It is no squared norm: described, never debiased.",
+    sees="How often the two would say something different.",
+    blind="By which factor rare tokens differ.",
+    source="Levin, Peres and Wilmer 2009, section 4.1; independent implementation: half of "
+    "scipy.spatial.distance.cdist(..., 'cityblock').",
+)
 
 
 def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:

@@ -1,14 +1,8 @@
 """Jensen-Shannon divergence.
 
-`JS(p, q) = ½ KL(p ‖ m) + ½ KL(q ‖ m)`, `m = ½(p + q)`. Unit: nats. Range: 0 (equal) to ln 2 (disjoint). Smaller
-is closer.
+`JS(p, q) = ½ KL(p ‖ m) + ½ KL(q ‖ m)`, `m = ½(p + q)`.
 
 Its square root is a metric and Hilbertian. Always finite: where `m = 0` both are 0 and the cell contributes 0.
-
-Source: Lin (1991). Independent implementation: `scipy.spatial.distance.jensenshannon`, which is the square root of it.
-
-Bias: over lumped cells it is a lower bound (data processing).
-Sees: differences of tokens that either state says. Cannot see: how far a token has been ruled out, since it saturates.
 
 Legend: N states, P positions, C cells.
 """
@@ -19,7 +13,28 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 
+from retrain_equivalence.core.units import Unit
+from retrain_equivalence.metrics.card import Card
 from retrain_equivalence.metrics.probabilities import Array, blocks, checked_pair
+
+CARD = Card(
+    name="jensen_shannon",
+    level="pointwise",
+    row="prediction:<stage>/jensen_shannon",
+    what="½ KL(p ‖ m) + ½ KL(q ‖ m) with m = ½ (p + q) per scored position, mean over an item's positions, then "
+    "over items.",
+    unit=Unit.NATS.value,
+    range="0 (equal) to log 2 = 0.693 (disjoint)",
+    direction="smaller: closer predictions",
+    symmetric=True,
+    hilbertian=True,
+    lumping="lower bound",
+    bias="Lumped cells can only make it smaller (data processing). Between two single runs it holds the seed noise of "
+    "both.",
+    sees="Differences of tokens that either state says.",
+    blind="How far a token has been ruled out: it saturates, so a gap that starts near 0.2 can show no rate.",
+    source="Lin 1991; independent implementation: scipy.spatial.distance.jensenshannon, which is its square root.",
+)
 
 
 def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:
