@@ -9,6 +9,7 @@ from retrain_equivalence.core.codes.equivalence import CODES
 from retrain_equivalence.core.codes.records import CODES as RECORD_CODES
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.equivalence.measurements import CENSORED, MISSING, OK, Measurements, StateClass
+from retrain_equivalence.records.columns import Columns
 from retrain_equivalence.records.state_name import StateName
 
 STATE = StateName(history="a>safety", replicate=1)
@@ -28,7 +29,7 @@ def distance(r: int, s: int, value: float) -> dict[str, object]:
 
 
 def read(rows: list[dict[str, object]]) -> Measurements:
-    return Measurements(planted.frame(rows), replicates=3, oracle_replicates=0)
+    return Measurements(Columns.of_frame(planted.frame(rows)), replicates=3, oracle_replicates=0)
 
 
 def test_scalars_are_means_over_items_within_a_run() -> None:
@@ -59,7 +60,7 @@ def test_order_of_rows_and_of_categories_moves_no_bit() -> None:
     one = read(rows)
     turned = planted.frame(rows[::-1])
     turned["item"] = turned["item"].cat.reorder_categories(turned["item"].cat.categories[::-1])
-    two = Measurements(turned, replicates=3, oracle_replicates=0)
+    two = Measurements(Columns.of_frame(turned), replicates=3, oracle_replicates=0)
     assert (
         one.scalar("answer_logprob:a", HERE).values_N.tobytes()
         == two.scalar("answer_logprob:a", HERE).values_N.tobytes()
@@ -95,10 +96,10 @@ def test_a_table_that_cannot_be_meant_is_refused(rows: list[dict[str, object]], 
 def test_missing_columns_and_null_names_are_refused() -> None:
     whole = planted.frame([scalar(0, "x", 1.0)])
     with pytest.raises(InputError, match="E-DATA-52"):
-        Measurements(whole.drop(columns="item"), replicates=3, oracle_replicates=0)
+        Columns.of_frame(whole.drop(columns="item"))
     hollow = whole.assign(item=pd.Categorical([None]))
     with pytest.raises(InputError, match="E-DATA-54"):
-        Measurements(hollow, replicates=3, oracle_replicates=0)
+        Columns.of_frame(hollow)
 
 
 def test_keys_of_many_names_do_not_overflow() -> None:

@@ -5,25 +5,23 @@ Legend: R replicates of the study, N = R + oracle-only replicates, I items.
 Design. Rows are put into the one canonical order first, so that every floating-point sum is independent of the order in
 which the rows arrived. Distances between states of *equal replicate* are dropped at the door: they are coupled by their
 seeds and shared prefix (science of this package: they describe, they never judge), so nothing behind this module can
-use one by accident. The rows `gap/...` are coupled on purpose and go into `coupled`, which `gap_growth` alone reads.
+use one by accident. The rows `gap/...` are coupled on purpose and go into `coupled`, which `growth` alone reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.equivalence.coupled_gaps import PREFIX, CoupledGaps, GapRow
+from retrain_equivalence.records.columns import Codes, Columns
 from retrain_equivalence.records.state_name import StateName
-from retrain_equivalence.records.table import COLUMNS, IDENTIFYING, TEXT_COLUMNS
-
-if TYPE_CHECKING:
-    import pandas as pd
+from retrain_equivalence.records.table import IDENTIFYING
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,7 +31,9 @@ MISSING, OK, UNSCORED, FAILED, CENSORED = 0, 1, 2, 3, 4
 """What is known of a measurement; the larger code wins where items disagree."""
 _STATUS_CODES = {"ok": OK, "unscored": UNSCORED, "failed": FAILED, "censored": CENSORED}
 
-FORGET_LOSS = "forget_loss"
+FORGET_LOSS, LABEL_MARGIN = "forget_loss", "label_margin"
+_KEPT_BY_ITEM = (FORGET_LOSS, LABEL_MARGIN)
+"""Kinds of probe of which contrasts read the items; of the others, means over items are kept."""
 _KEY_LIMIT = 2**62
 
 
@@ -67,24 +67,7 @@ class Pairs:
     states_NN: NDArray[np.uint8]
 
 
-def _ranked(column: pd.Series) -> tuple[Ints, list[str]]:
-    """Return codes into the *sorted* categories: category order is an accident of how the table was made."""
-    categories = [str(value) for value in column.cat.categories]
-    order = sorted(range(len(categories)), key=categories.__getitem__)
-    rank = np.empty(len(categories), dtype=np.int64)
-    rank[order] = np.arange(len(categories))
-    codes = column.cat.codes.to_numpy().astype(np.int64)
-    if (codes < 0).any():
-        raise InputError.of(
-            "E-DATA-54",
-            "rows.parquet",
-            f"{int((codes < 0).sum())} rows have no '{column.name}'",
-            "write an empty text instead",
-        )
-    return rank[codes], [categories[index] for index in order]
-
-
-def _keys(columns: list[tuple[Ints, int]]) -> Ints:
+def _keys(columns: Sequence[tuple[Codes | Ints, int]]) -> Ints:
     """Return one integer a row that sorts like the tuple of its columns."""
     key: Ints = np.zeros(len(columns[0][0]), dtype=np.int64)
     span = 1
@@ -102,29 +85,28 @@ class Measurements:
     """Everything that estimators read.
 
     Args:
-        frame: the table, with the columns of `Row`.
+        rows: the table, in any order.
         replicates: R, of the study.
         oracle_replicates: oracle-only replicates of the study.
 
     Raises:
-        InputError: E-DATA-51 rows twice; E-DATA-52 a column is missing; E-DATA-53 a replicate outside the study's;
-            E-DATA-54 an identifying column is null; E-DATA-55 an 'ok' row without a finite value;
-            E-DATA-56 a status that is none; E-DATA-57 `against` is not the name of a state.
+        InputError: E-DATA-51 rows twice; E-DATA-53 a replicate outside the study's; E-DATA-55 an 'ok' row
+            without a finite value; E-DATA-56 a status that is none; E-DATA-57 `against` is not the name of a state.
     """
 
-    def __init__(self, frame: pd.DataFrame, *, replicates: int, oracle_replicates: int) -> None:
+    def __init__(self, rows: Columns, *, replicates: int, oracle_replicates: int) -> None:
         self.R = replicates
         self.N = replicates + oracle_replicates
         self.units: dict[str, str] = {}
         self._scalars: dict[tuple[str, StateClass], Scalars] = {}
-        self._forget_items: dict[StateClass, Floats] = {}
-        self.forget_item_names: list[str] = []
+        self._items: dict[tuple[str, StateClass], Floats] = {}
+        self._item_names: dict[str, list[str]] = {}
         self._group_of: dict[tuple[str, str, StateClass, StateClass], int] = {}
         self._cube = np.empty((0, self.N, self.N))
         self._states = np.empty((0, self.N, self.N), dtype=np.uint8)
         self.first_censored: dict[tuple[str, str, int], int] = {}
         self.coupled = CoupledGaps([], self.R)
-        self._read(frame)
+        self._read(rows)
         self._steps: dict[tuple[str, str | None, str, str], set[int]] = {}
         scalar_places = ((probe, None, at) for probe, at in self._scalars)
         for probe, test_set, at in (*scalar_places, *((name, item, one) for name, item, one, _ in self._group_of)):
@@ -133,18 +115,10 @@ class Measurements:
         self.scalar_probes = sorted({probe for probe, _ in self._scalars})
         self.distance_probes = sorted({(probe, test_set) for probe, test_set, _, _ in self._group_of})
 
-    def _read(self, frame: pd.DataFrame) -> None:
-        if missing := [name for name in COLUMNS if name not in frame.columns]:
-            raise InputError.of("E-DATA-52", "rows.parquet", f"columns are missing: {missing}", "see docs/results.md")
-        if not len(frame):
+    def _read(self, rows: Columns) -> None:
+        if not len(rows):
             return
-        frame = frame.astype({name: "category" for name in TEXT_COLUMNS if frame[name].dtype.name != "category"})
-        codes: dict[str, Ints] = {}
-        names: dict[str, list[str]] = {}
-        for name in (*(column for column in IDENTIFYING if column in TEXT_COLUMNS), "status", "unit"):
-            codes[name], names[name] = _ranked(frame[name])
-        for name in ("replicate", "step"):
-            codes[name] = frame[name].to_numpy().astype(np.int64)
+        codes, names, values = dict(rows.codes), dict(rows.names), rows.values
         if codes["replicate"].min() < 0 or codes["replicate"].max() >= self.N or codes["step"].min() < 0:
             raise InputError.of(
                 "E-DATA-53",
@@ -152,40 +126,45 @@ class Measurements:
                 f"replicates {codes['replicate'].min()} to {codes['replicate'].max()}, the study has 0..{self.N - 1}",
                 "compare the table with the study that made it (study.lock.yaml beside it)",
             )
-        sizes = {name: len(values) for name, values in names.items()} | {
+        sizes = {name: len(texts) for name, texts in names.items()} | {
             "replicate": self.N,
             "step": int(codes["step"].max()) + 1,
         }
         key = _keys([(codes[name], sizes[name]) for name in IDENTIFYING])
-        values = frame["value"].to_numpy(dtype=np.float64, na_value=np.nan)
         if not bool((key[1:] > key[:-1]).all()):
             order = np.argsort(key, kind="stable")
             key, values = key[order], values[order]
-            codes = {name: column[order] for name, column in codes.items()}
+            for name in codes:
+                codes[name] = codes[name][order]
+            del order
         if (twice := int((key[1:] == key[:-1]).sum())) > 0:
             raise InputError.of(
                 "E-DATA-51", "rows.parquet", f"{twice} rows appear twice", "remove them: never average retries"
             )
-        states = self._states_of(codes["status"], names["status"], values)
+        del key
+        states = self._states_of(codes.pop("status"), names["status"], values)
         self._note_units(codes, names)
+        del codes["unit"]
         coupled = np.array([name.startswith(PREFIX) for name in names["probe"]])[codes["probe"]]
         self.coupled = CoupledGaps(self._gap_rows(codes, names, values, states, np.flatnonzero(coupled)), self.R)
-        values, states = values[~coupled], states[~coupled]
-        codes = {name: column[~coupled] for name, column in codes.items()}
         unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
-        scalars = {name: column[unpaired] for name, column in codes.items()}
         # A distance is censored if either side is; against a trained state, which is always there, it is the run's own.
-        own = np.array(["@" not in name for name in names["against"]])[codes["against"]]
-        self._note_censored({name: column[own] for name, column in codes.items()}, names, states[own])
-        self._read_scalars(scalars, names, sizes, values[unpaired], states[unpaired])
-        paired = ~unpaired
-        self._read_distances(
-            {name: column[paired] for name, column in codes.items()}, names, values[paired], states[paired]
-        )
+        own = np.array(["@" not in name for name in names["against"]])[codes["against"]] & ~coupled
+        self._note_censored(codes, names, np.flatnonzero(own & (states == CENSORED)))
+        del own
+        chosen = np.flatnonzero(unpaired & ~coupled)
+        scalars = {name: column[chosen] for name, column in codes.items() if name != "against"}
+        self._read_scalars(scalars, names, sizes, values[chosen], states[chosen])
+        del scalars
+        chosen = np.flatnonzero(~unpaired & ~coupled)
+        distances = {name: column[chosen] for name, column in codes.items()}
+        values, states = values[chosen], states[chosen]
+        del codes, chosen, unpaired, coupled
+        self._read_distances(distances, names, values, states)
 
     @staticmethod
     def _gap_rows(
-        codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8], chosen: Ints
+        codes: dict[str, Codes], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8], chosen: Ints
     ) -> Iterator[GapRow]:
         for row in chosen.tolist():
             status = int(states[row])
@@ -204,7 +183,7 @@ class Measurements:
             )
 
     @staticmethod
-    def _states_of(status: Ints, status_names: list[str], values: Floats) -> NDArray[np.uint8]:
+    def _states_of(status: Codes, status_names: list[str], values: Floats) -> NDArray[np.uint8]:
         used = np.unique(status)
         if unknown := [status_names[index] for index in used if status_names[index] not in _STATUS_CODES]:
             raise InputError.of(
@@ -221,7 +200,7 @@ class Measurements:
             )
         return states
 
-    def _note_units(self, codes: dict[str, Ints], names: dict[str, list[str]]) -> None:
+    def _note_units(self, codes: dict[str, Codes], names: dict[str, list[str]]) -> None:
         both = np.unique(codes["probe"] * len(names["unit"]) + codes["unit"])
         for value in both:
             probe, unit = names["probe"][value // len(names["unit"])], names["unit"][value % len(names["unit"])]
@@ -233,9 +212,9 @@ class Measurements:
                     "one probe has one unit",
                 )
 
-    def _note_censored(self, codes: dict[str, Ints], names: dict[str, list[str]], states: NDArray[np.uint8]) -> None:
+    def _note_censored(self, codes: dict[str, Codes], names: dict[str, list[str]], rows: Ints) -> None:
         # Rows are sorted by step within a run and unlearning, so the first one met is the earliest.
-        for index in np.flatnonzero(states == CENSORED):
+        for index in rows.tolist():
             run = (
                 names["history"][codes["history"][index]],
                 names["unlearning"][codes["unlearning"][index]],
@@ -245,7 +224,7 @@ class Measurements:
 
     def _read_scalars(
         self,
-        codes: dict[str, Ints],
+        codes: dict[str, Codes],
         names: dict[str, list[str]],
         sizes: dict[str, int],
         values: Floats,
@@ -273,30 +252,42 @@ class Measurements:
             found.states_N[replicate] = state
             if state == OK:
                 found.values_N[replicate] = mean
-        self._read_forget_items(codes, names, values, states)
+        self._read_items(codes, names, values, states)
 
-    def _read_forget_items(
-        self, codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
+    def _read_items(
+        self, codes: dict[str, Codes], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
     ) -> None:
-        if FORGET_LOSS not in names["probe"]:
-            return
-        chosen = np.flatnonzero(codes["probe"] == names["probe"].index(FORGET_LOSS))
-        items, column = np.unique(codes["item"][chosen], return_inverse=True)
-        self.forget_item_names = [names["item"][index] for index in items]
-        for row, item in zip(chosen.tolist(), column.tolist(), strict=True):
-            cls = StateClass(
-                names["history"][codes["history"][row]],
-                names["unlearning"][codes["unlearning"][row]],
-                int(codes["step"][row]),
-            )
-            table = self._forget_items.get(cls)
-            if table is None:
-                table = self._forget_items[cls] = np.full((self.N, len(items)), np.nan)
-            if states[row] == OK:
-                table[codes["replicate"][row], item] = values[row]
+        for number, probe in enumerate(names["probe"]):
+            if probe.partition(":")[0] not in _KEPT_BY_ITEM:
+                continue
+            chosen = np.flatnonzero(codes["probe"] == number)
+            if not len(chosen):
+                continue
+            items, column = np.unique(codes["item"][chosen], return_inverse=True)
+            self._item_names[probe] = [names["item"][index] for index in items]
+            classes, of_class = self._classes(codes, names, chosen)
+            found_CNI = np.full((len(classes), self.N, len(items)), np.nan)
+            ok_values = np.where(states[chosen] == OK, values[chosen], np.nan)
+            found_CNI[of_class, codes["replicate"][chosen], column] = ok_values
+            self._items |= {(probe, at): found for at, found in zip(classes, found_CNI, strict=True)}
+
+    @staticmethod
+    def _classes(
+        codes: dict[str, Codes], names: dict[str, list[str]], chosen: Ints | slice
+    ) -> tuple[list[StateClass], Ints]:
+        """Return the distinct state classes of some rows, and which of them each row has."""
+        width = int(codes["step"].max()) + 1
+        local = codes["history"][chosen].astype(np.int64) * len(names["unlearning"]) + codes["unlearning"][chosen]
+        distinct, of_class = np.unique(local * width + codes["step"][chosen], return_inverse=True)
+        classes = []
+        for code in distinct.tolist():
+            rest, step = divmod(code, width)
+            history, unlearning = divmod(rest, len(names["unlearning"]))
+            classes.append(StateClass(names["history"][history], names["unlearning"][unlearning], step))
+        return classes, of_class
 
     def _read_distances(
-        self, codes: dict[str, Ints], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
+        self, codes: dict[str, Codes], names: dict[str, list[str]], values: Floats, states: NDArray[np.uint8]
     ) -> None:
         if not len(values):
             return
@@ -318,15 +309,8 @@ class Measurements:
                 )
             cls = StateClass(other.history, other.unlearning, other.step)
             others[index] = classes.setdefault(cls, len(classes)), other.replicate
-        width = int(codes["step"].max()) + 1
-        local = (codes["history"] * len(names["unlearning"]) + codes["unlearning"]) * width + codes["step"]
-        distinct, inverse = np.unique(local, return_inverse=True)
-        own = np.empty(len(distinct), dtype=np.int64)
-        for place, code in enumerate(distinct.tolist()):
-            rest, step = divmod(code, width)
-            history, unlearning = divmod(rest, len(names["unlearning"]))
-            cls = StateClass(names["history"][history], names["unlearning"][unlearning], step)
-            own[place] = classes.setdefault(cls, len(classes))
+        own_classes, inverse = self._classes(codes, names, slice(None))
+        own = np.array([classes.setdefault(cls, len(classes)) for cls in own_classes], dtype=np.int64)
         rows, columns = codes["replicate"], others[codes["against"], 1]
         apart = rows != columns
         n_classes = len(classes)
@@ -365,10 +349,19 @@ class Measurements:
         """Whether the table holds any row of the probe at this state class."""
         return (probe, at) in self._scalars
 
+    @property
+    def forget_item_names(self) -> list[str]:
+        """Names of the items of `forget_loss`, sorted; empty if the table has none."""
+        return self._item_names.get(FORGET_LOSS, [])
+
+    def items(self, probe: str, at: StateClass) -> Floats:
+        """Return `forget_loss` or a `label_margin` by run and item, [N, I], nan where not OK; items in sorted order."""
+        found = self._items.get((probe, at))
+        return np.full((self.N, len(self._item_names.get(probe, []))), np.nan) if found is None else found
+
     def forget_items(self, at: StateClass) -> Floats:
         """Return `forget_loss` per run and item, [N, I] in nats/token, nan where not OK; items in sorted order."""
-        found = self._forget_items.get(at)
-        return np.full((self.N, len(self.forget_item_names)), np.nan) if found is None else found
+        return self.items(FORGET_LOSS, at)
 
     def stack(
         self, probe: str, test_set: str, wanted: Sequence[tuple[StateClass, StateClass]]

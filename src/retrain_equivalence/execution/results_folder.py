@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from retrain_equivalence.core.errors import InputError, MachineError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from retrain_equivalence.equivalence.finding import Finding
+    from retrain_equivalence.records.columns import Columns
 
 LOCK, ROWS, SUMMARY = "study.lock.yaml", "rows.parquet", "summary.csv"
 FINDINGS, PROVENANCE, REPORT = "findings.json", "provenance.json", "report.html"
@@ -74,16 +73,17 @@ def read_findings(folder: Path, wanted: Callable[[dict[str, Any]], bool] = lambd
         raise InputError.of("E-DATA-81", str(path), "is not what this release writes", fix) from None
 
 
-def read_rows(folder: Path) -> pd.DataFrame:
+def read_columns(folder: Path) -> Columns:
     """Read a results folder's table.
 
     Raises:
-        InputError: E-DATA-80 if the folder holds no table.
+        InputError: E-DATA-80 if the folder holds no table; E-DATA-52, -54 or -59 if it is not in the documented layout.
     """
-    from retrain_equivalence.records.table import from_parquet
+    from retrain_equivalence.records.columns import Columns
 
-    path = existing_file(folder / ROWS, "no results table there", "run the study first, or name its folder")
-    return from_parquet(path.read_bytes())
+    return Columns.of_parquet(
+        existing_file(folder / ROWS, "no results table there", "run the study first, or name its folder")
+    )
 
 
 def json_bytes(value: Mapping[str, object]) -> bytes:
