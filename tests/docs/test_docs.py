@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 from retrain_equivalence.equivalence.compare import CONTRASTS as CONTRAST_MODULES
-from retrain_equivalence.equivalence.finding import Finding
+from retrain_equivalence.equivalence.finding import WRITTEN
 from retrain_equivalence.histories.orders import ORDERINGS
 from retrain_equivalence.metrics.catalogue import DISTANCES
 from retrain_equivalence.recipes.probe import PROBE_KINDS
@@ -30,8 +30,8 @@ PAGES = sorted(
     for path in (ROOT / folder).glob("*.md")
 )
 VERBS = (
-    "run", "plan", "validate", "compare", "report", "status", "list", "init", "doctor", "explain", "schema", "cite",
-    "store", "theory",
+    "run", "plan", "validate", "compare", "report", "judge", "trace", "status", "list", "init", "doctor", "explain", "schema",
+    "cite", "store", "theory",
 )  # fmt: skip
 CHEAP = ("validate", "plan", "list", "init", "schema", "cite", "explain", "theory")
 """Verbs that train nothing: their examples are executed."""
@@ -211,7 +211,7 @@ def test_the_glossary_defines_what_a_study_and_a_table_can_name() -> None:
 
 def test_the_results_page_documents_every_column_field_and_status() -> None:
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    names = {*COLUMNS, *Finding.__slots__, *(status.value for status in Status), *DISTANCES}
+    names = {*COLUMNS, *WRITTEN, *(status.value for status in Status), *DISTANCES}
     assert {name for name in names if f"`{name}`" not in text and f"/{name}`" not in text} == set()
 
 

@@ -57,6 +57,7 @@ def study(
     stages: Sequence[str] = ("instruct",),
     unlearnings: Iterable[Unlearning] | None = None,
     histories: Any = "forget_at_each_position",
+    looks: tuple[int, ...] = (),
 ) -> Study:
     return Study(
         name="planted",
@@ -69,6 +70,7 @@ def study(
         comparisons=comparisons,
         replicates=replicates,
         oracle_replicates=oracle_replicates,
+        looks=looks,
     )
 
 
@@ -118,8 +120,14 @@ def distance_rows(
     test_set: str = "forget",
     unit: str = "Hellinger²",
     across_steps: bool = False,
+    across_orders: bool = False,
 ) -> list[dict[str, Any]]:
-    """Fill the distance rows exactly as the model wing does, equal-seed pairs of history and oracle included."""
+    """Fill the distance rows exactly as the model wing does, equal-seed pairs of history and oracle included.
+
+    Args:
+        across_steps: runs of a history against runs at other steps too, as matched forgetting needs.
+        across_orders: histories against the oracles of other orders too, as the excess path gap needs.
+    """
     rows: list[dict[str, Any]] = []
     total = case.replicates + case.oracle_replicates
 
@@ -131,15 +139,16 @@ def distance_rows(
     trained = [("", 0)]
     places = trained + [(m.name, step) for m in case.unlearnings for step in m.steps if step]
     histories = case.all_histories()
-    for history in histories:
-        for method, step in places:
-            for r in range(case.replicates):
-                for s in range(total):
-                    add(
-                        StateName(history=history.name, replicate=r, unlearning=method, step=step),
-                        StateName(history=history.oracle().name, replicate=s),
-                    )
     oracles = [oracle.name for oracle in case.oracles()]
+    for history in histories:
+        for oracle in oracles if across_orders else [history.oracle().name]:
+            for method, step in places:
+                for r in range(case.replicates):
+                    for s in range(total):
+                        add(
+                            StateName(history=history.name, replicate=r, unlearning=method, step=step),
+                            StateName(history=oracle, replicate=s),
+                        )
     for i, oracle in enumerate(oracles):
         for r, s in combinations(range(total), 2):
             add(StateName(history=oracle, replicate=r), StateName(history=oracle, replicate=s))

@@ -80,8 +80,8 @@ def test_an_empty_table_has_no_findings() -> None:
 def test_every_finding_says_why(table: pd.DataFrame) -> None:
     findings = compare(table, GIVEN)
     assert {f.contrast for f in findings} == {
-        "band", "oracle_distance", "path_gap", "growth", "improvement", "recency", "difference", "forget_level",
-        "natural_forgetting",
+        "band", "oracle_distance", "path_gap", "improvement", "recency", "difference", "forget_level",
+        "natural_forgetting", "oracle_bias", "excess_path_gap", "path_spread", "stopping_price", "distribution",
     }  # fmt: skip
     assert all(f.reason and f.method for f in findings)
     assert all((f.estimate is None) <= ("undefined" in f.reason) for f in findings)
@@ -138,8 +138,8 @@ def test_tables_are_those_of_the_documented_layout(table: pd.DataFrame) -> None:
     assert list(tables) == list(TABLES)
     assert module.__doc__ is not None
     for name, rows in tables.items():
-        if name == "gap_growth":
-            continue  # coupled gaps are planted, and their table tested, in test_equivalence_methods
+        if name in ("growth", "growth_pairs", "excess", "recency_trend"):
+            continue  # planted, and their tables tested, in test_equivalence_methods, _excess_path_gap and _recency
         assert rows, name
         assert f"`{name}`" in module.__doc__
         documented = module.__doc__.split(f"`{name}`")[1].split("\n`")[0]

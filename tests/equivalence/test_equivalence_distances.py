@@ -1,4 +1,4 @@
-"""Band, oracle distance, improvement, path gap and growth on planted vectors."""
+"""Band, oracle distance, improvement and path gap on planted vectors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import planted
 import pytest
 from planted import PROBE, asks, distance_rows, frame, study, vectors
 
-from retrain_equivalence.equivalence import band, growth, improvement, oracle_distance, path_gap
+from retrain_equivalence.equivalence import band, improvement, oracle_distance, path_gap
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.compare import compare
 from retrain_equivalence.equivalence.finding import Finding, Verdict
@@ -58,7 +58,7 @@ def test_band_is_unbiased_for_twice_the_seed_variance() -> None:
 
 def test_bias_is_unbiased_whatever_history_and_oracle_share() -> None:
     def number(case: Case) -> float | None:
-        return oracle_distance.at_step(case, PROBE, "forget", LAST, "ga", 2).bias.value
+        return oracle_distance.at_step(case, PROBE, "forget", LAST, "ga", 2).bias.estimate
 
     mean, se = averaged(SMALL, drifting(bias=0.7), number)
     assert mean == pytest.approx(0.7, abs=3.3 * se)
@@ -66,7 +66,7 @@ def test_bias_is_unbiased_whatever_history_and_oracle_share() -> None:
 
 def test_path_gap_is_unbiased_and_may_be_negative() -> None:
     def number(case: Case) -> float | None:
-        return path_gap.at_step(case, PROBE, "forget", FIRST, LAST, "ga", 2).gap.value
+        return path_gap.at_step(case, PROBE, "forget", FIRST, LAST, "ga", 2).gap.estimate
 
     mean, se = averaged(SMALL, drifting(path=0.5), number)
     assert mean == pytest.approx(0.5, abs=3.3 * se)
@@ -86,7 +86,7 @@ def test_path_gap_equals_the_cross_validated_form() -> None:
     )
     expected = ((delta.sum(axis=0) ** 2).sum() - (delta**2).sum()) / (4 * 3)
     found = path_gap.at_step(case, PROBE, "forget", FIRST, LAST, "ga", 2)
-    assert found.gap.value == pytest.approx(expected)
+    assert found.gap.estimate == pytest.approx(expected)
     apart = ~np.eye(4, dtype=bool)
     assert found.kernel_RR[apart] == pytest.approx((delta @ delta.T)[apart])
 
@@ -110,9 +110,12 @@ def test_oracle_distance_by_hand() -> None:
 def everything(given: Study) -> list[planted.Comparison]:
     return [
         asks("oracle_distance", times_band=1.5),
-        asks("oracle_distance", value=0.4),
+        asks("oracle_bias", value=0.4),
         asks("improvement", value=0.2),
         asks("path_gap", value=0.3, alignment="at_each_step"),
+        asks("path_spread", value=0.3),
+        asks("stopping_price"),
+        asks("distribution"),
         asks("growth", value=0.1),
     ]
 
@@ -143,10 +146,20 @@ def judged(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding.verdict is not None]
 
 
-def test_an_absolute_margin_goes_to_the_bias_corrected_distance() -> None:
+def test_an_absolute_margin_on_a_raw_distance_is_refused() -> None:
     given = study(asks("oracle_distance", value=0.8), oracle_replicates=8)
     found = judged(compare(frame(distance_rows(given, vectors(given, drifting(bias=4.0), seed=2))), given))
-    assert {(finding.quantity, finding.verdict) for finding in found} == {("B_h", Verdict.DIFFERENT)}
+    assert {(f.quantity, f.verdict, f.reason) for f in found} == {
+        ("D_ho", Verdict.INCONCLUSIVE, oracle_distance.NOT_RAW)
+    }
+
+
+def test_scatter_over_the_band_stands_beside_the_ratio() -> None:
+    given = study(oracle_replicates=2)
+    found = compare(frame(distance_rows(given, vectors(given, drifting(), seed=2))), given)
+    scatter = [f for f in found if f.quantity == "D_hh/D_oo"]
+    assert [(f.history, f.step) for f in scatter] == [(LAST, 8), (FIRST, 8)]
+    assert all(f.low is not None and f.high is not None and f.low < 1 < f.high for f in scatter)
 
 
 def test_three_replicates_describe_and_do_not_decide() -> None:
@@ -204,46 +217,12 @@ def test_improvement_is_paired_and_finds_what_was_planted() -> None:
     assert {finding.verdict for finding in found} == {Verdict.DIFFERENT}
 
 
-def test_growth_recovers_the_planted_rate_and_its_sign() -> None:
-    given = study(asks("growth"))
-    for rate in (0.25, -0.25):
-        slopes = []
-        for seed in range(20):
-            case = case_of(given, drifting(path=20.0, rate=rate), seed, seed_sd=0.3)
-            found = growth.growth(case, PROBE, "forget", FIRST, LAST, given.unlearnings[0], [0, 1, 2, 4])
-            slopes.append(found.path.value)
-            assert found.seed.value == pytest.approx(0.0, abs=1e-9)
-        sample = np.array(slopes, dtype=float)
-        assert sample.mean() == pytest.approx(rate, abs=0.01)
-
-
-def test_growth_of_no_gap_is_undefined_not_zero() -> None:
-    given = study(asks("growth", value=0.1))
-    found = [
-        f
-        for f in compare(frame(distance_rows(given, vectors(given, drifting(), seed=0))), given)
-        if f.contrast == "growth"
-    ]
-    path = [f for f in found if f.quantity.endswith("path slope")]
-    assert path
-    assert all(f.estimate is None and f.verdict is Verdict.INCONCLUSIVE and "undefined" in f.reason for f in path)
-    assert all(f.estimate is not None for f in found if f.quantity.endswith(" seed slope"))
-
-
-def test_growth_gets_no_verdict_yet() -> None:
-    given = study(asks("growth", value=0.1))
-    case = frame(distance_rows(given, vectors(given, drifting(path=20.0, rate=0.3), seed=0)))
-    found = judged(compare(case, given))
-    assert {f.verdict for f in found} == {Verdict.INCONCLUSIVE}
-    assert {f.reason for f in found} == {growth.NOT_ESTABLISHED}
-
-
 def test_path_gap_sign_flip_and_holm_within_the_declared_family() -> None:
     given = study(asks("path_gap", value=0.3, alignment="at_each_step"))
     found = compare(frame(distance_rows(given, vectors(given, drifting(path=30.0), seed=0))), given)
     tested = [f for f in found if f.p_value is not None]
     assert [f.step for f in tested] == [8, 1, 2, 4]
-    assert all(f.p_value == 2**-7 and f.p_holm == 4 * 2**-7 for f in tested)
+    assert all(f.p_value == 2**-7 and f.p_adjusted == 4 * 2**-7 for f in tested)
     assert all(f.p_value is None for f in found if not f.family)
 
 
@@ -301,7 +280,8 @@ def test_short_probe_names_mean_the_primary_distance_only() -> None:
 def test_equal_forgetting_takes_each_run_at_its_own_step() -> None:
     given = study(
         asks("path_gap", value=0.3, alignment="at_forget_level"),
-        asks("oracle_distance", value=0.3, alignment="at_forget_level"),
+        asks("oracle_bias", value=0.3, alignment="at_forget_level"),
+        asks("oracle_distance", times_band=1.5, alignment="at_forget_level"),
     )
     rows = distance_rows(given, vectors(given, drifting(path=2.0, rate=0.3), seed=3), across_steps=True)
     steps = {FIRST: 2, LAST: 4}
@@ -324,15 +304,23 @@ def test_equal_forgetting_takes_each_run_at_its_own_step() -> None:
     found = path_gap.at_forget_level(case, PROBE, "forget", FIRST, LAST, given.unlearnings[0])
     assert found is not None
     truth = (0.5 * math.sqrt(2 * math.exp(0.6)) + 0.5 * math.sqrt(2 * math.exp(1.2))) ** 2
-    assert found.gap.value == pytest.approx(truth, abs=1.5)
+    assert found.gap.estimate == pytest.approx(truth, abs=1.5)
     one = path_gap.at_step(case, PROBE, "forget", FIRST, LAST, "ga", 2).seed.value
     assert found.seed.value == pytest.approx(one, rel=1e-9)
     findings = compare(frame(rows), given)
-    matched = [
-        f for f in findings if f.alignment == "at_forget_level" and f.contrast in ("path_gap", "oracle_distance")
-    ]
-    assert {f.contrast for f in matched} == {"path_gap", "oracle_distance"}
-    assert {f.verdict for f in matched if f.margin} == {Verdict.INCONCLUSIVE}
+    matched = {
+        (f.contrast, f.quantity, f.history): f.verdict
+        for f in findings
+        if f.alignment == "at_forget_level" and f.margin
+    }
+    # Every run reached the level, so that verdicts are read there as elsewhere.
+    assert matched.pop(("path_gap", "G_ab", FIRST)) is Verdict.DIFFERENT
+    assert set(matched) == {
+        (contrast, quantity, history)
+        for contrast, quantity in (("oracle_bias", "B_h"), ("oracle_distance", "D_ho/D_oo"))
+        for history in (FIRST, LAST)
+    }
+    assert not any("worst case" in f.quantity for f in findings)
     overshoot = [f.estimate for f in findings if f.quantity == "overshoot"]
     assert overshoot == pytest.approx([2.25 + 0.035 - 1.9] * 2)
 
@@ -349,8 +337,15 @@ def test_runs_that_never_reach_the_level_are_counted_not_imputed() -> None:
     rows += [
         planted.row(StateName(history=ORACLE, replicate=0), "forget_loss", f"i{k}", 1.9, "nats/token") for k in range(2)
     ]
-    found = [f for f in judged(compare(frame(rows), given)) if f.contrast == "path_gap"]
+    findings = compare(frame(rows), given)
+    found = [f for f in judged(findings) if f.contrast == "path_gap"]
     assert [(f.n, f.censored, f.verdict) for f in found] == [(5, 3, Verdict.INCONCLUSIVE)]
+    (worst,) = (f for f in findings if f.quantity == "G_ab worst case")
+    known, lost = 5 * 4 / (8 * 7), 1 - 5 * 4 / (8 * 7)
+    assert found[0].estimate is not None
+    assert worst.low == pytest.approx(known * found[0].estimate - lost)
+    assert worst.high == pytest.approx(known * found[0].estimate + lost)
+    assert worst.estimate is None and worst.verdict is None and "3 of 8 runs did not reach" in worst.reason
 
 
 def test_one_diverged_run_censors_no_other_history() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import planted
 import pytest
 from planted import row
-from test_equivalence_gap_growth import noisy, rows
+from test_equivalence_growth import noisy, rows
 
 from retrain_equivalence.core.predictions import Prediction
 from retrain_equivalence.equivalence import method_summary as summary
@@ -168,16 +168,16 @@ def test_the_table_of_rates_has_the_documented_layout_and_the_estimates(study: S
 
     study = planted.study(replicates=5)
     tables = report_tables(planted.frame(rows(study, noisy(1, 0.3))), study)
-    (found,) = tables["gap_growth"]
+    (found,) = tables["growth"]
     assert module.__doc__ is not None
-    assert set(found) <= set(re.findall(r"\w+", module.__doc__.split("`gap_growth`")[1]))
+    assert set(found) <= set(re.findall(r"\w+", module.__doc__.split("`growth`")[1]))
     assert found["predicted"] == "expanding" and found["word"] == "expands" and found["n"] == found["seed_n"] == 5
     assert found["path_low"] < found["path_rate"] < found["path_high"] and found["steps"] == 5
     assert found["path_rate"] == pytest.approx(0.3, abs=0.1)
     # Both kinds of gaps start at 3 and grow alike.
     assert found["start"] == pytest.approx(1, abs=0.3) and found["difference"] == pytest.approx(0, abs=0.1)
     bare = report_tables(planted.frame(losses({(A, 0, 0): 1.0})), planted.study(replicates=1))
-    assert bare["gap_growth"] == [] and [r["alignment"] for r in bare["methods"]] == ["at_end"]
+    assert bare["growth"] == [] and [r["alignment"] for r in bare["methods"]] == ["at_end"]
 
 
 def phase(name: str) -> Phase:

@@ -55,7 +55,7 @@ def test_placebos_are_described_as_trained_and_nowhere_else() -> None:
     findings = compare(table(WITH), WITH)
     own = about_placebos(findings)
     assert {(f.alignment, f.step, f.unlearning, f.verdict) for f in own} == {("trained", 0, "", None)}
-    assert {f.contrast for f in own} == {"oracle_distance", "path_gap", "difference"}
+    assert {f.contrast for f in own} == {"oracle_distance", "oracle_bias", "path_gap", "difference"}
     assert not [f for f in own if f.missing or f.estimate is None]
     distances = {f.history: f for f in own if f.quantity == "D_ho/D_oo"}
     assert set(distances) == set(PLACEBOS) and all(f.n == 4 for f in distances.values())

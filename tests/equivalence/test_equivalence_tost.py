@@ -28,7 +28,7 @@ def test_p_below_5_percent_exactly_if_the_90_percent_interval_is_inside(seed: in
     values = np.random.default_rng(seed).normal(0.1, 0.5, size=7)
     estimate = of_sample(values, unit="", method="", undefined="")
     assert estimate.value is not None and estimate.se is not None
-    low, high = estimate.decision
+    low, high = estimate.bounds(0.9)
     assert low is not None and high is not None
     p = tost(estimate.value, estimate.se, 7, 0.5)
     assert p is not None

@@ -111,7 +111,7 @@ def rates(n: int, extra: int, ratio: float, c: float, studies: int, seed: int) -
         cross = np.full((n + extra, n + extra), np.nan)
         cross[:n] = ((runs[:, None] - oracles[None]) ** 2).sum(axis=-1)
         number = between(cross).log() - among_oracles(((oracles[:, None] - oracles[None]) ** 2).sum(axis=-1)).log()
-        low, high = of_jackknife(number, unit="", method="", undefined="", shown=math.exp).decision
+        low, high = of_jackknife(number, unit="", method="", undefined="", shown=math.exp).bounds(0.9)
         assert low is not None and high is not None
         found[judge(low, high, c, Rule.DISTANCE)] += 1
     return {name: count / studies for name, count in found.items()}
@@ -134,7 +134,7 @@ def test_signed_rates_at_the_boundary_are_5_5_90() -> None:
     rng = np.random.default_rng(7)
     found = {"EQUIVALENT": 0, "DIFFERENT": 0, "INCONCLUSIVE": 0}
     for _ in range(3000):
-        low, high = of_sample(1.0 + 0.2 * rng.normal(size=6), unit="", method="", undefined="").decision
+        low, high = of_sample(1.0 + 0.2 * rng.normal(size=6), unit="", method="", undefined="").bounds(0.9)
         assert low is not None and high is not None
         found[judge(low, high, 1.0, Rule.SIGNED)] += 1
     # Monte-Carlo sd .004: bands of 3.3 sd.

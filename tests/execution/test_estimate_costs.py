@@ -21,7 +21,7 @@ def test_an_empty_store_knows_nothing(finished: Finished) -> None:
     assert found.wall is None
     assert found.basis == "no rates yet"
     assert {entry.kind: entry.cached for entry in found.kinds} == dict.fromkeys(
-        ("base", "stage", "unlearn", "probe", "cells", "distance"), 0
+        ("base", "stage", "unlearn", "probe", "cells", "distance", "label"), 0
     )
 
 

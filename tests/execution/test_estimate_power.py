@@ -10,9 +10,10 @@ import small_study
 from scipy import stats
 
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.equivalence import spending
 from retrain_equivalence.equivalence.finding import Finding, to_json
 from retrain_equivalence.equivalence.power import detectable_effect, equivalence_margin
-from retrain_equivalence.execution.power import pilot_gaps, power_lines
+from retrain_equivalence.execution.power import pilot_spreads, power_lines
 from retrain_equivalence.execution.results_folder import FINDINGS, LOCK
 
 
@@ -73,21 +74,42 @@ def pilot(tmp_path: Path) -> Path:
 
 
 def test_a_pilot_gives_back_the_spread_that_made_its_intervals(pilot: Path) -> None:
-    found = {gap.test_set: gap for gap in pilot_gaps(pilot, 10)}
+    found = {gap.test_set: gap for gap in pilot_spreads(pilot, 10)}
     assert set(found) == {"forget", "generic"}
     forget = found["forget"]
     assert forget.sd == pytest.approx(0.03)
-    assert (forget.n, forget.gaps) == (6, 2)
+    assert (forget.n, forget.numbers) == (6, 2)
     assert forget.detectable == pytest.approx(detectable_effect(10) * 0.03)
     assert "forget: 10 replicates detect a path gap of 0.0299 Hellinger²" in forget.line(10)
-    assert pilot_gaps(pilot, 1)[0].detectable is None
+    assert pilot_spreads(pilot, 1)[0].detectable is None
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"version":1,"findings":[{}]}', b'{"version":9,"findings":[]}'])
+def test_a_pilot_of_a_ratio_is_read_on_the_log_scale(pilot: Path) -> None:
+    half = float(stats.t.ppf(0.975, 7)) * 0.2 / math.sqrt(8)
+    ratio = gap(
+        0.0, 8, contrast="oracle_distance", quantity="D_ho/D_oo", unit="ratio", estimate=1.3,
+        low=1.3 * math.exp(-half), high=1.3 * math.exp(half),
+    )  # fmt: skip
+    (pilot / FINDINGS).write_bytes(to_json([ratio]))
+    (found,) = pilot_spreads(pilot, 12)
+    assert found.sd == pytest.approx(0.2)
+    assert found.detectable == pytest.approx(math.exp(0.2 * detectable_effect(12)))
+    assert "12 replicates detect 1.2 times the band from once the band (sd of the logarithm 0.2" in found.line(12)
+
+
+def test_looks_say_what_each_of_them_spends() -> None:
+    levels = spending.levels((5, 8), 12, 0.05)
+    said = of(12, "looks=[5,8]")
+    assert all(f"n = {n} at {100 * level:.2g} %" in said for n, level in zip((5, 8, 12), levels, strict=True))
+    assert f"n = 12 at {100 * levels[-1]:.2g} %, 5 % in all" in said
+    assert "looks" not in of(12)
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"version":2,"findings":[{}]}', b'{"version":9,"findings":[]}'])
 def test_findings_of_another_kind_are_refused(pilot: Path, data: bytes) -> None:
     (pilot / FINDINGS).write_bytes(data)
     with pytest.raises(InputError, match="E-DATA-81"):
-        pilot_gaps(pilot, 8)
+        pilot_spreads(pilot, 8)
     (pilot / FINDINGS).unlink()
     with pytest.raises(InputError, match="E-DATA-80"):
-        pilot_gaps(pilot, 8)
+        pilot_spreads(pilot, 8)

@@ -14,8 +14,9 @@ import small_study
 from small_study import Finished
 
 from retrain_equivalence.core.identity import Key
-from retrain_equivalence.execution import gaps
+from retrain_equivalence.execution import gaps, weight_pairs
 from retrain_equivalence.execution.bodies import Bodies
+from retrain_equivalence.execution.labels import label_cells
 from retrain_equivalence.execution.signals import StopFlag
 from retrain_equivalence.execution.specs import CellsSpec, DistanceSpec, GapSpec, Snapshot
 from retrain_equivalence.execution.states import States, step_file
@@ -149,7 +150,7 @@ def test_parameters_by_hand_also_in_blocks_of_one(
     expected = math.sqrt(sum(float(((one[n].double() - two[n].double()) ** 2).sum()) for n in one))
     (value,) = ga[(ga.probe == gaps.PARAMETERS) & (ga.history == FIRST) & (ga.against == f"{LAST}#0@ga:2")].value
     assert value == pytest.approx(expected, rel=1e-12) and value > 0
-    monkeypatch.setattr(gaps, "WEIGHT_BYTES", 1)
+    monkeypatch.setattr(weight_pairs, "WEIGHT_BYTES", 1)
     pd.testing.assert_frame_equal(opened.table("ga"), ga)
 
 
@@ -167,15 +168,15 @@ def test_a_state_that_left_the_numbers_has_no_gap(opened: Opened, ga: pd.DataFra
 
 
 def test_where_the_label_lies(opened: Opened) -> None:
-    whole = gaps.label_cells(opened.cells)
+    whole = label_cells(opened.cells)
     assert whole.tolist() == [text.ids[target] for text in opened.cells.texts for target in text.targets]
     n = len(opened.cells.positions)
     lumped = replace(opened.cells, listed_PL=np.zeros((n, 7), dtype=np.int32))
-    assert set(gaps.label_cells(lumped).tolist()) == {6}, "the label is the last listed cell, before the rest"
+    assert set(label_cells(lumped).tolist()) == {6}, "the label is the last listed cell, before the rest"
     assert isinstance(opened.plan.planned[opened.specs["ga"].cells].spec, CellsSpec)
 
 
-ASKED = "comparisons=[{contrast: gap_growth, probe: prediction}]"
+ASKED = "comparisons=[{contrast: growth, probe: prediction}]"
 PROCEDURES = (
     "unlearnings=[{name: ga, objective: ga, max_steps: 4, save_at: [0, 2, 4]}, "
     "{name: vector, procedure: [{objective: nll, max_steps: 2}, {task_vector: 0.5}], save_at: [0, 2, 3]}, "

@@ -48,6 +48,7 @@ DECLARED: dict[type, dict[str, str]] = {
         "histories": STRUCTURE, "position": STRUCTURE, "placebo": STRUCTURE, "given": STRUCTURE,
         "replicates": STRUCTURE, "oracle_replicates": STRUCTURE,
         "name": COSMETIC, "question": COSMETIC, "notes": COSMETIC, "acknowledge": COSMETIC, "max_artifacts": COSMETIC,
+        "looks": COSMETIC,
     },
     Stage: {"dataset": NUMERIC, "training": NUMERIC, "name": COSMETIC, "role": STRUCTURE},
     Unlearning: {
@@ -171,7 +172,7 @@ def test_the_recorded_forget_rows_belong_to_the_unlearning() -> None:
     ("name", "value"),
     [
         ("name", "other"), ("question", "another?"), ("notes", "a note"), ("acknowledge", "yes"),
-        ("max_artifacts", 10**6), ("comparisons", ()), ("probes", ()),
+        ("max_artifacts", 10**6), ("comparisons", ()), ("probes", ()), ("looks", (3,)),
     ],
 )  # fmt: skip
 def test_fields_of_the_study_that_move_no_trained_key(name: str, value: object) -> None:
@@ -257,7 +258,7 @@ def test_names_of_stages_and_unlearnings_are_labels() -> None:
     )
     assert keys(plan).trained == BEFORE.trained
     moved = {task.kind for task in plan.tasks if task.key not in BEFORE.all}
-    assert moved <= {"distance", "cells", "probe"}
+    assert moved <= {"distance", "label", "cells", "probe"}
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_the_sample_order_of_a_stage_is_the_same_wherever_it_stands(finished: Fi
 def test_every_object_is_whole(finished: Finished) -> None:
     assert list(finished.store.verify()) == []
     assert {m.kind for m in finished.store.manifests()} == {
-        "base", "cells", "dataset", "distance", "probe", "stage", "unlearn",
+        "base", "cells", "dataset", "distance", "label", "probe", "stage", "unlearn",
     }  # fmt: skip
     assert set(finished.plan.planned) == set(small_study.digests(finished.root)) - set(
         finished.inputs.dataset_keys().values()

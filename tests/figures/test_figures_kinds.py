@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 import pandas as pd
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from retrain_equivalence.figures.beside import beside_panel
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.forest import LOOKS, forest_panel
 from retrain_equivalence.figures.legend import Entry, of_series
-from retrain_equivalence.figures.palette import SHAPES, series_of
-from retrain_equivalence.figures.recency import parts_panel, position_panel
+from retrain_equivalence.figures.palette import MARGIN, SHAPES, series_of
+from retrain_equivalence.figures.recency import PARTS, position_panel
 from retrain_equivalence.figures.ticks import MOST, log_ticks
 from retrain_equivalence.figures.trade_off import Target, plane_panel
 
@@ -65,10 +67,10 @@ def test_a_history_of_which_no_run_reached_the_level_has_a_mark_at_the_last_step
 
 def test_parts_are_drawn_beside_each_other() -> None:
     frame = pd.DataFrame(
-        {"label": "p2 − p1", "part": ["total", "head_start", "speed"], "estimate": [5.0, 3.0, 2.0],
+        {"label": "p2 − p1", "series": ["total", "head_start", "speed"], "estimate": [5.0, 3.0, 2.0],
          "low": [4.0, 2.0, 1.0], "high": [6.0, 4.0, 3.0]}
     )  # fmt: skip
-    assert "p2 − p1" in texts(to_svg(parts_panel(frame, title="t", x_title="steps"), name="r", label="l"))
+    assert "p2 − p1" in texts(to_svg(beside_panel(frame, PARTS, title="t", x_title="steps"), name="r", label="l"))
 
 
 def test_a_plane_shows_paths_and_the_target() -> None:
@@ -97,3 +99,27 @@ def test_log_ticks_are_few_and_inside(low: float, times: float) -> None:
     ticks = log_ticks(low, low * times)
     assert len(ticks) <= MOST + 1 and ticks == sorted(ticks) and all(low <= t <= low * times for t in ticks)
     assert ticks or times < 2.1
+
+
+def test_numbers_on_one_level_are_joined_and_bars_start_at_zero() -> None:
+    frame = pd.DataFrame(
+        {"label": ["a", "a", "b", "b"], "series": ["a", "b"] * 2, "estimate": [1.0, 3.0, 2.0, -1.0], "low": None,
+         "high": None}
+    ).astype({"low": float, "high": float})  # fmt: skip
+    plain, joined, bars = (
+        to_svg(beside_panel(frame, SERIES, title="t", x_title="x", **how), name="b", label="l")  # type: ignore[arg-type]
+        for how in ({}, {"level": True}, {"bars": True})
+    )
+    marks = [len(re.findall("<(?:path|line)", svg)) for svg in (plain, joined, bars)]
+    # A line per row joins two points, each of which else has a line of its own.
+    assert marks[1] >= marks[0] and marks[2] == marks[0] + 4
+    assert all({"a", "b", "x"} <= texts(svg) for svg in (plain, joined, bars))
+
+
+def test_a_margin_is_drawn_on_both_sides_of_no_effect() -> None:
+    frame = pd.DataFrame({"label": ["a"], "series": ["a"], "estimate": [0.1], "low": [0.0], "high": [0.2]})
+    with_margin, without = (
+        to_svg(beside_panel(frame, SERIES, title="t", x_title="x", margins=margins), name="b", label="l")
+        for margins in ((-0.3, 0.3), ())
+    )
+    assert with_margin.count(MARGIN.light) == without.count(MARGIN.light) + 2

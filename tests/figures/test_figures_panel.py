@@ -107,3 +107,14 @@ def test_numbers_on_the_axis_read_as_numbers() -> None:
 
     assert {"0", "50"} <= labels(50.0)
     assert any("e+" in label for label in labels(4e6)) and not any("e+" in label for label in labels(4e4))
+
+
+def test_chosen_steps_are_ringed_and_a_common_one_stands_upright() -> None:
+    frame = pd.DataFrame({"series": ["a"] * 3, "x": [0, 5, 10], "y": [3.0, 1.0, 2.0]})
+    series = series_of([("a", "A")])
+    rings = pd.DataFrame({"series": ["a"], "x": [5], "y": [1.0]})
+    bare, marked = (
+        to_svg(line_panel(frame, series, title="t", x_title="x", y_title="y", **more), name="r", label="l")  # type: ignore[arg-type]
+        for more in ({}, {"rings": rings, "uprights": [10.0]})
+    )
+    assert len(marked) > len(bare) and marked.count("stroke-dasharray") == bare.count("stroke-dasharray") + 1

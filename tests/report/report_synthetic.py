@@ -7,6 +7,7 @@ unlearning. Distances are squared lengths, so the debiased gap and the ratio to 
 from __future__ import annotations
 
 import json
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pandas as pd
 from retrain_equivalence.equivalence.compare import compare
 from retrain_equivalence.equivalence.finding import to_json
 from retrain_equivalence.records.state_name import StateName
-from retrain_equivalence.records.table import combine, frame_of, to_parquet, typed
+from retrain_equivalence.records.table import Row, Status, combine, frame_of, to_parquet, typed
 from retrain_equivalence.study.dump import dump_study
 from retrain_equivalence.study.load import load_study
 from retrain_equivalence.study.study import Study
@@ -66,6 +67,22 @@ def study_text(
     )  # fmt: skip
 
 
+ORDERS = "[[math, safety, tofu, instruct], [safety, tofu, math, instruct], [tofu, instruct, math, safety]]"
+ASKED = """\
+  - {contrast: path_gap, probe: prediction, alignment: at_forget_level}
+  - {contrast: oracle_distance, probe: prediction, alignment: at_forget_level}
+  - {contrast: path_gap, probe: "answer_logprob:tofu"}
+  - {contrast: excess_path_gap, probe: prediction}
+"""
+
+
+def every_contrast(*, replicates: int, oracles: int) -> str:
+    """Return the YAML of a study of three orders with oracles of their own, one unlearning, and every contrast."""
+    text = study_text(replicates=replicates, oracles=oracles, histories=ORDERS)
+    kept = [line for line in text.split("\n") if "objective: simnpo" not in line and "objective: ga," not in line]
+    return "\n".join(kept).replace("comparisons:\n", f"comparisons:\n{ASKED}")
+
+
 def rows(study: Study, *, seed: int = 0, explode: str = "") -> pd.DataFrame:
     """Return the table; with `explode`, that unlearning's first replicate stops being finite after step 10."""
     world = _World(study, seed, explode)
@@ -83,6 +100,10 @@ class _World:
         self.direction = {h.name: self._unit() for h in self.histories}
         self.seeds = {r: self.rng.normal(0, NOISE, DIMENSIONS) for r in range(self.R + self.S)}
         self.shared = self._unit()
+        # Distances to the oracles of other orders are measured for this contrast only; then orders differ too.
+        self.is_crossed = any(c.contrast == "excess_path_gap" for c in study.comparisons)
+        own = np.random.default_rng(11).normal(0, 0.002, (len(study.oracles()), DIMENSIONS)) * self.is_crossed
+        self.of_order = {o.name: shift for o, shift in zip(study.oracles(), own, strict=True)}
         retains = [s.name for s in study.stages if s is not study.forget]
         self.sets = {"forget": 1.0, "held_out": 0.9, "generic": 0.25} | {
             f"retain:{n}": 0.5 + 0.12 * i for i, n in enumerate(retains)
@@ -181,8 +202,12 @@ class _World:
         parts = []
         oracle_states = [(o.name, s) for o in self.study.oracles() for s in range(self.R + self.S)]
         for where, scale in self.sets.items():
-            points = {(o, s): self.seeds[s] * 1.0 + np.random.default_rng([s, 9]).normal(0, NOISE * 0.5, DIMENSIONS)
-                      for o, s in oracle_states}  # fmt: skip
+            points = {
+                (o, s): self.seeds[s]
+                + self.of_order[o]
+                + np.random.default_rng([s, 9]).normal(0, NOISE * 0.5, DIMENSIONS)
+                for o, s in oracle_states
+            }
             out: list[tuple[object, ...]] = []
             for i, (o, s) in enumerate(oracle_states):
                 for o2, s2 in oracle_states[i + 1 :]:
@@ -199,7 +224,7 @@ class _World:
                 for (h, r), x in states.items():
                     own = next(k for k in self.histories if k.name == h).oracle().name
                     for o, s in oracle_states:
-                        if o == own:
+                        if o == own or self.is_crossed:
                             d = float(((x - points[o, s]) ** 2).sum())
                             out.append((h, r, u, step, str(StateName(history=o, replicate=s)), d))
                 order = [h.name for h in self.histories]
@@ -222,6 +247,46 @@ class _World:
                     )
                 )  # fmt: skip
         return pd.concat([p.astype(object) for p in parts], ignore_index=True).pipe(typed)
+
+
+def margins_and_gaps(study: Study) -> pd.DataFrame:
+    """Return label margins of all states and coupled gaps: what `rows` has not."""
+    rng = np.random.default_rng(5)
+    found: list[Row] = []
+
+    def put(state: StateName, probe: str, item: str, unit: str, value: float, against: str = "") -> None:
+        found.append(
+            Row(
+                history=state.history, replicate=state.replicate, unlearning=state.unlearning, step=state.step,
+                probe=probe, item=item, against=against, value=value, unit=unit, status=Status.OK,
+            )
+        )  # fmt: skip
+
+    names = [history.name for history in study.all_histories()]
+    runs = study.replicates + study.oracle_replicates
+    moments = [("", 0), *((u.name, step) for u in study.unlearnings for step in u.steps if step)]
+    for oracle in study.oracles():
+        for r in range(runs):
+            for i in range(3):
+                state = StateName(history=oracle.name, replicate=r)
+                put(state, "label_margin:forget", f"i{i}", "nats", float(rng.normal()))
+    for unlearning, step in moments:
+        for name in names:
+            for r in range(study.replicates):
+                state = StateName(history=name, replicate=r, unlearning=unlearning, step=step)
+                for i in range(3):
+                    put(state, "label_margin:forget", f"i{i}", "nats", float(rng.normal(0.1 * step)))
+        for a, b in combinations(names, 2):
+            for r in range(study.replicates):
+                one, two = (StateName(history=h, replicate=r, unlearning=unlearning, step=step) for h in (a, b))
+                value = float(np.exp(0.02 * step + rng.normal(0, 0.1)))
+                put(one, "gap/label_logp", "forget", "nats", value, str(two))
+        for name in names:
+            for r, s in combinations(range(study.replicates), 2):
+                one, two = (StateName(history=name, replicate=q, unlearning=unlearning, step=step) for q in (r, s))
+                value = float(np.exp(0.01 * step + rng.normal(0, 0.1)))
+                put(one, "gap/label_logp", "forget", "nats", value, str(two))
+    return frame_of(found)
 
 
 PROVENANCE = {
@@ -271,4 +336,4 @@ def write_results(directory: Path, text: str, *, frame: pd.DataFrame | None = No
     return directory
 
 
-__all__ = ["PROVENANCE", "frame_of", "rows", "study_text", "write_results"]
+__all__ = ["PROVENANCE", "every_contrast", "frame_of", "margins_and_gaps", "rows", "study_text", "write_results"]

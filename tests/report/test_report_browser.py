@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 from report_browser import opened
+from report_synthetic import every_contrast, margins_and_gaps, rows, write_results
+
+from retrain_equivalence.records.table import combine
+from retrain_equivalence.report.page import write_report
+from retrain_equivalence.study.load import load_study
 
 pytestmark = pytest.mark.browser
 CLIPPED = """() => [...document.querySelectorAll('svg[role=img]')].flatMap(svg => {
@@ -34,6 +39,27 @@ def test_nothing_overflows_and_no_label_is_clipped(file: Path, width: int, schem
     with opened(file, width=width, scheme=scheme) as (page, _):
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(CLIPPED) == []
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a study that asks for every contrast, with oracles of three orders."""
+    directory, text = tmp_path_factory.mktemp("every"), every_contrast(replicates=6, oracles=4)
+    (directory / "study.yaml").write_text(text)
+    study = load_study(directory / "study.yaml")
+    return write_report(write_results(directory / "out", text, frame=combine([rows(study), margins_and_gaps(study)])))
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_kind_of_figure_fits(every: Path, width: int) -> None:
+    with opened(every, width=width) as (page, seen):
+        for name in ("claims", "improvement", "stopping", "laws", "spread", "excess", "growth-rates"):
+            assert page.locator(f"#{name}").count() == 1, name
+        # What is folded away has no size until it is opened.
+        page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CLIPPED) == []
+    assert seen == []
 
 
 def test_the_answer_is_on_the_first_screen(file: Path) -> None:

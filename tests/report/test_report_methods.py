@@ -70,7 +70,7 @@ def folder(directory: Path, text: str, *, gaps: bool = True) -> Path:
 
 
 def asking(text: str) -> str:
-    return text.replace("comparisons:\n", "comparisons:\n  - {contrast: gap_growth, probe: prediction}\n")
+    return text.replace("comparisons:\n", "comparisons:\n  - {contrast: growth, probe: prediction}\n")
 
 
 @pytest.fixture(scope="module")

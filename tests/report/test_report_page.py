@@ -27,7 +27,7 @@ from retrain_equivalence.study.load import load_study
 
 def test_the_answer_stands_before_everything_else(page: str) -> None:
     sections = [e.attributes["id"] for e in read(page).all("section")]
-    assert sections[:2] == ["answer", "tree"] and sections[-2:] == ["cost", "citations"]
+    assert sections[:3] == ["answer", "claims", "tree"] and sections[-2:] == ["cost", "citations"]
     assert {"trajectories", "distances", "path-gap", "recency", "utility", "findings", "stage-losses", "runs",
             "configuration", "provenance"} <= set(sections)  # fmt: skip
     (headline,) = [e for e in read(page).all("p") if e.attributes.get("class") == "headline"]

@@ -55,3 +55,9 @@ def test_the_page_is_cut_fairly_and_says_how_much() -> None:
     small, large = section.tables
     assert len(small.rows) == 30 and small.left_out == 0
     assert [row[0] for row in large.rows] == [str(i) for i in range(0, 700, 10)] and large.left_out == 930
+
+
+def test_probes_by_test_set_are_read_as_such() -> None:
+    assert probe("expected_loss:held_out") == "expected loss on held-out forget items"
+    assert probe("label_margin:retain:tofu") == "label margin on retain items of tofu"
+    assert probe("parameters/relative_l2") == "weights: relative L2 distance"

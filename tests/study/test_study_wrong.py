@@ -10,7 +10,7 @@ import pytest
 from retrain_equivalence.core.codes.study import CODES
 from retrain_equivalence.core.errors import StudyError
 from retrain_equivalence.study.load import load_study, read_study
-from retrain_equivalence.study.questions import ANSWERED, DISTANCES
+from retrain_equivalence.study.questions import ANSWERED, DISTANCES, PARAMETER_DISTANCES
 
 
 @dataclass(frozen=True)
@@ -872,7 +872,7 @@ VALUE = ", margin: {value: 0.1, rationale: x}"
             "oracle_distance, probe: forget_loss",
             24,
             "probe",
-            "compares prediction snapshots, found 'forget_loss'",
+            "compares prediction snapshots, or weights",
             "prediction",
         ),
         (
@@ -916,11 +916,38 @@ VALUE = ", margin: {value: 0.1, rationale: x}"
             "prediction",
         ),
         ("path_gap, probe: 'prediction:safety/jensen_shannon'", 24, "probe", "found 'jensen_shannon'", "prediction"),
-        ("growth, probe: forget_loss", 24, "probe", "by hellinger or squared_l2, found 'forget_loss'", "prediction"),
+        ("growth, probe: forget_loss", 24, "probe", "by hellinger, found 'forget_loss'", "prediction"),
         ("growth, probe: 'prediction:safety/jensen_shannon'", 24, "probe", "found 'jensen_shannon'", "prediction"),
         ("growth, probe: prediction, alignment: at_each_step", 24, "alignment", "at_each_step", "leave"),
         ("growth, probe: prediction, alignment: at_forget_level", 24, "alignment", "at_forget_level", "leave"),
-        (f"growth, probe: prediction{VALUE}", 23, "margin", "growth is described, never judged", "leave"),
+        (
+            f"stopping_price, probe: prediction{VALUE}",
+            23,
+            "margin",
+            "stopping_price is described, never judged",
+            "leave",
+        ),
+        (
+            "path_gap, probe: expected_loss, alignment: at_forget_level",
+            24,
+            "alignment",
+            "'expected_loss'",
+            "at_each_step",
+        ),
+        ("difference, probe: 'expected_loss:held-out'", 24, "probe", "no probe of this study gives", "expected_loss:"),
+        ("distribution, probe: expected_loss", 24, "probe", "or 'label_margin', found 'expected_loss'", "prediction"),
+        (
+            "oracle_distance, probe: parameters",
+            24,
+            "probe",
+            "weights by parameters/relative_l2",
+            "parameters/relative_l2",
+        ),
+        ("oracle_distance, probe: parameters/l2", 24, "probe", "no measure 'l2'", "relative_l2"),
+        (f"oracle_distance, probe: parameters/cosine{BAND}", 23, "margin", "oracle_distance of 'cosine' is", "leave"),
+        (f"improvement, probe: parameters/relative_l2{VALUE}", 23, "margin", "improvement of 'relative_l2'", "leave"),
+        ("path_gap, probe: parameters/relative_l2", 24, "probe", "found 'relative_l2'", "prediction"),
+        ("oracle_bias, probe: 'prediction:safety/jensen_shannon'", 24, "probe", "found 'jensen_shannon'", "prediction"),
         (
             "recency, probe: prediction",
             24,
@@ -962,6 +989,7 @@ def test_what_no_contrast_answers_is_refused(
 def test_what_is_in_the_table_loads(contrast: str, compared: str, study_text: str, write: Callable[..., str]) -> None:
     """Every row, at each of its alignments."""
     name = f"prediction:safety/{compared}" if compared in DISTANCES else compared
+    name = f"parameters/{compared}" if compared in PARAMETER_DISTANCES else name
     lines = [
         f"  - {{contrast: {contrast}, probe: '{name}', alignment: {alignment}}}"
         for alignment in ANSWERED[contrast][compared]

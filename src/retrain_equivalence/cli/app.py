@@ -21,6 +21,7 @@ from retrain_equivalence.cli import (
     doctor,
     explain,
     init,
+    judge,
     listing,
     plan,
     report,
@@ -29,6 +30,7 @@ from retrain_equivalence.cli import (
     status,
     store,
     theory,
+    trace,
     validate,
 )
 from retrain_equivalence.core.errors import InstrumentError, Problem, visible
@@ -70,6 +72,8 @@ app.command("plan")(plan.plan)
 app.command("validate")(validate.validate)
 app.command("compare")(compare.compare)
 app.command("report")(report.report)
+app.command("judge", cls=judge.Groups)(judge.judge)
+app.command("trace")(trace.trace)
 app.command("status")(status.status)
 app.command("list")(listing.listing)
 app.command("init")(init.init)

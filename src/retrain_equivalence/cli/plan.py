@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from retrain_equivalence.execution.estimate import Estimate
     from retrain_equivalence.execution.plan import Plan
-    from retrain_equivalence.execution.power import PilotGap
+    from retrain_equivalence.execution.power import PilotSpread
     from retrain_equivalence.study.study import Study
 
 BASE = "(base)"
@@ -34,7 +34,7 @@ def plan(
         bool, typer.Option("--measure", help="Train a few steps in a child for a fresh estimate.")
     ] = False,
     pilot: Annotated[
-        Path | None, typer.Option("--pilot", help="A results folder whose spread says which path gap is detectable.")
+        Path | None, typer.Option("--pilot", help="A results folder whose spread says what is detectable.")
     ] = None,
     overrides: options.Overrides = None,
     plugins: options.Plugins = None,
@@ -45,7 +45,7 @@ def plan(
     from retrain_equivalence.core.identity import plain
     from retrain_equivalence.execution import api
     from retrain_equivalence.execution.estimate import estimate, measured_rate
-    from retrain_equivalence.execution.power import pilot_gaps
+    from retrain_equivalence.execution.power import pilot_spreads
     from retrain_equivalence.execution.state_size import weight_shapes
 
     study = common.open_study(sources, overrides, plugins)
@@ -60,7 +60,7 @@ def plan(
         rate=measured_rate(study, inputs, runtime) if measure else None,
         shapes=weight_shapes(study.model, runtime.study_dir),
     )
-    gaps = None if pilot is None else pilot_gaps(pilot, study.replicates)
+    spreads = None if pilot is None else pilot_spreads(pilot, study.replicates)
     if as_json:
         common.print_json(
             {
@@ -69,11 +69,11 @@ def plan(
                 "tree": {BASE: branches(study)},
                 "stages": plain(planned.stage_costs),
                 "sharing": plain(planned.saving),
-                "pilot": None if gaps is None else plain(gaps),
+                "pilot": None if spreads is None else plain(spreads),
             }
         )
     else:
-        _show(planned, result, gaps)
+        _show(planned, result, spreads)
 
 
 def branches(study: Study) -> Branches:
@@ -86,7 +86,7 @@ def branches(study: Study) -> Branches:
     return tree
 
 
-def _show(planned: Plan, result: Estimate, gaps: tuple[PilotGap, ...] | None) -> None:
+def _show(planned: Plan, result: Estimate, spreads: tuple[PilotSpread, ...] | None) -> None:
     from rich.table import Table
     from rich.tree import Tree
 
@@ -121,10 +121,10 @@ def _show(planned: Plan, result: Estimate, gaps: tuple[PilotGap, ...] | None) ->
         console.print("Disk  ≈ counts the weights of saved states by their shapes; measurements come on top")
     for line in result.power:
         console.print(line, markup=False, soft_wrap=True)
-    if gaps is not None:
-        console.print("Pilot  " + ("from the spread of its gaps:" if gaps else "it has no path gap with an interval"))
-        for gap in gaps:
-            console.print(gap.line(study.replicates), markup=False, soft_wrap=True)
+    if spreads is not None:
+        console.print("Pilot  " + ("from its spread:" if spreads else "it has no distance with an interval"))
+        for spread in spreads:
+            console.print(spread.line(study.replicates), markup=False, soft_wrap=True)
 
 
 def _grow(tree: Tree, after: Branches) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,11 @@ from retrain_equivalence.cli import options
 
 if TYPE_CHECKING:
     from retrain_equivalence.execution.plan import Plan
+
+Look = Annotated[
+    int | None,
+    typer.Option("--look", metavar="N", help="Run the first N replicates only; N is one of the study's looks."),
+]
 
 
 def run(
@@ -27,6 +32,7 @@ def run(
     plugins: options.Plugins = None,
     no_rebuild: options.NoRebuild = False,
     allow_network: options.AllowNetwork = False,
+    look: Look = None,
 ) -> None:
     """Train, unlearn, probe, compare and report. Run it again after a stop: it goes on where it was."""
     from retrain_equivalence.cli import common, progress, verdicts
@@ -48,7 +54,14 @@ def run(
     with stopping(stop), progress.shown(study.name) as watch:
         try:
             results = api.run(
-                study, store=opened, out=folder, runtime=runtime, stop=stop, progress=watch, planned=announce
+                study,
+                store=opened,
+                out=folder,
+                runtime=runtime,
+                stop=stop,
+                progress=watch,
+                planned=announce,
+                look=look,
             )
         except Interrupted:
             command = shlex.join(["retrain-equivalence", *sys.argv[1:]])

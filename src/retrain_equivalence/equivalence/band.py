@@ -59,6 +59,7 @@ def findings(case: Case) -> Iterator[Finding]:
                 estimate,
                 counts,
                 rule=Rule.DISTANCE,
+                alpha=case.alpha,
                 describes="how far two models retrained without the forget stage are from each other",
             )
             for other in case.oracles[index + 1 :]:
@@ -78,6 +79,7 @@ def findings(case: Case) -> Iterator[Finding]:
                     across,
                     counts,
                     rule=Rule.DISTANCE,
+                    alpha=case.alpha,
                     describes="how far models retrained in two orders are from each other",
                 )
         if len(case.oracles) == 1:
@@ -104,5 +106,6 @@ def findings(case: Case) -> Iterator[Finding]:
                 nothing,
                 RunCounts(ok=0, censored=0, failed=0, unscored=0, missing=0),
                 rule=Rule.DISTANCE,
+                alpha=case.alpha,
                 describes="",
             )

@@ -6,12 +6,16 @@ from functools import cached_property
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from retrain_equivalence.equivalence.finding import ALPHA
 from retrain_equivalence.equivalence.jackknife import Jackknifed, among_oracles
+from retrain_equivalence.equivalence.looks import look_at
 from retrain_equivalence.equivalence.measurements import Measurements, StateClass
+from retrain_equivalence.records.columns import Columns
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from retrain_equivalence.equivalence.oracle_distance import OracleDistance
     from retrain_equivalence.equivalence.path_gap import PathGap
     from retrain_equivalence.histories.history import History
     from retrain_equivalence.histories.unlearning import Unlearning
@@ -22,15 +26,24 @@ class Case:
     """Study and table together, with what several contrasts need computed once.
 
     Args:
-        frame: the table.
+        rows: the table.
         study: the study it was made by.
     """
 
-    def __init__(self, frame: pd.DataFrame, study: Study) -> None:
-        self.study = study
-        self.table = Measurements(frame, replicates=study.replicates, oracle_replicates=study.oracle_replicates)
+    def __init__(self, rows: pd.DataFrame | Columns, study: Study) -> None:
+        columns = rows if isinstance(rows, Columns) else Columns.of_frame(rows)
+        self.look = look_at(study, columns)
+        """The declared look that the table is; null if the study declares none, or this is none of them."""
+        self.study = study = study if self.look is None else self.look.of_study(study)
+        self.alpha = ALPHA if self.look is None else self.look.alpha
+        """Error rate of each definite verdict at its margin."""
+        self.table = Measurements(columns, replicates=study.replicates, oracle_replicates=study.oracle_replicates)
         self._within: dict[tuple[str, str, str, str], Jackknifed] = {}
         self._steps: dict[tuple[str, str | None, str], list[int]] = {}
+        self.oracle_distances: dict[tuple[str, str, StateClass], OracleDistance] = {}
+        """Distances to the own-order oracle, by probe, test set and state: several contrasts read them."""
+        self.margin_nulls: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+        """What the margins of oracles give against oracles, by probe and oracle: the same for every unlearning."""
         self.gaps: dict[tuple[str, str, str, int], dict[tuple[str, str], PathGap]] = {}
         """Path gaps at equal steps, by probe, test set, unlearning and step, then by pair: slopes read them again."""
 

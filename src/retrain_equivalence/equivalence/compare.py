@@ -1,8 +1,8 @@
 """From the table to the findings: `compare(frame, study)`.
 
 Every number that the study can be asked for is described; a verdict stands only where a comparison declared it, so that
-looking at more numbers never makes a verdict likelier. P-values are given for what was declared and corrected by Holm
-within the declared family.
+looking at more numbers never makes a verdict likelier. P-values are given for what was declared and corrected within
+the declared family.
 """
 
 from __future__ import annotations
@@ -13,45 +13,53 @@ from typing import TYPE_CHECKING
 from retrain_equivalence.equivalence import (
     band,
     difference,
+    distribution,
+    excess_path_gap,
     forget_level,
-    gap_growth,
     growth,
     improvement,
     natural_forgetting,
+    oracle_bias,
     oracle_distance,
     path_gap,
+    path_spread,
     recency,
-    sign_flip,
+    stopping_price,
 )
 from retrain_equivalence.equivalence.case import Case
+from retrain_equivalence.equivalence.families import corrected
 from retrain_equivalence.equivalence.finding import Finding, in_order
-from retrain_equivalence.equivalence.holm import holm
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from retrain_equivalence.records.columns import Columns
     from retrain_equivalence.study.study import Study
 
 CONTRASTS = (
     band,
     oracle_distance,
+    oracle_bias,
     improvement,
     path_gap,
+    excess_path_gap,
+    path_spread,
     growth,
-    gap_growth,
+    stopping_price,
     forget_level,
     recency,
     difference,
+    distribution,
     natural_forgetting,
 )
 """One module per contrast; each has `findings(case)`."""
 
 
-def compare(frame: pd.DataFrame, study: Study) -> list[Finding]:
+def compare(rows: pd.DataFrame | Columns, study: Study) -> list[Finding]:
     """Return the findings of a study, from its table alone.
 
     Args:
-        frame: rows with the columns of `Row`, in any order.
+        rows: the table, in any order of its rows.
         study: the study that made them; its comparisons, margins and replicates were fixed before.
 
     Returns:
@@ -60,26 +68,13 @@ def compare(frame: pd.DataFrame, study: Study) -> list[Finding]:
     Raises:
         InputError: E-DATA-51 to -58 if the table is not one of this study.
     """
-    return findings_of(Case(frame, study))
+    return findings_of(Case(rows, study))
 
 
 def findings_of(case: Case) -> list[Finding]:
     """Return the findings of a case that was read already."""
-    return in_order(_corrected([finding for contrast in CONTRASTS for finding in contrast.findings(case)]))
-
-
-def _corrected(findings: list[Finding]) -> list[Finding]:
-    families: dict[str, list[int]] = {}
-    for index, finding in enumerate(findings):
-        if finding.family and finding.p_value is not None:
-            families.setdefault(finding.family, []).append(index)
-    for members in families.values():
-        adjusted = holm([findings[index].p_value or 0.0 for index in members])
-        needed = sign_flip.smallest_n(len(members))
-        for index, value in zip(members, adjusted, strict=True):
-            finding = findings[index]
-            short = finding.p_method == "exact sign flip" and finding.n < needed
-            findings[index] = replace(
-                finding, p_holm=value, n_needed=max(needed, finding.n_needed or 0) if short else finding.n_needed
-            )
-    return findings
+    found = [finding for contrast in CONTRASTS for finding in contrast.findings(case)]
+    if case.look is not None:
+        said = case.look.says()
+        found = [replace(f, reason=f"{f.reason} ({said})") if f.verdict is not None else f for f in found]
+    return in_order(corrected(found, seed=case.study.seed, alpha=case.alpha))

@@ -1,4 +1,4 @@
-"""Gaps between states of equal draws: a table of its own, so that only `gap_growth` can read them.
+"""Gaps between states of equal draws: a table of its own, so that only `growth` can read them.
 
 Coupled distances describe and never judge, which is why `Measurements` drops them. The rows named `gap/...` are coupled
 on purpose: a rate of parting is of two runs that share everything but their order. They are kept apart from every other

@@ -89,6 +89,7 @@ def findings(case: Case) -> Iterator[Finding]:
                         estimate,
                         counts,
                         rule=Rule.SIGNED,
+                        alpha=case.alpha,
                         asked=comparison,
                         paired=True,
                         refusal=NOT_BAND if by_band(comparison) else "",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 from scipy import stats
 
-from retrain_equivalence.equivalence.finding import DECISION_LEVEL, LEVEL
+from retrain_equivalence.equivalence.finding import LEVEL
 from retrain_equivalence.equivalence.jackknife import Jackknifed
 from retrain_equivalence.equivalence.measurements import Floats
 
@@ -40,15 +40,19 @@ class Estimate:
     needs: int
     """Replicates from which a verdict may be read."""
     n_oracles: int | None = None
+    shows: int = 2
+    """Replicates below which no interval is given, because it was not found to cover."""
     shown: Callable[[float], float] = float
     """From the scale of the interval to the unit: `exp` for ratios."""
     scaled: Callable[[float], float] = float
     """The inverse of `shown`: takes a margin to the scale of the interval."""
     undefined: str = ""
+    sample_R: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
+    """The one number per replicate that it is the mean of, nan where a run does not count; null if it is no mean."""
 
     def bounds(self, level: float) -> tuple[float | None, float | None]:
         """Return the two-sided t interval of confidence `level` on n - 1 degrees of freedom, in the unit."""
-        if self.value is None or self.se is None:
+        if self.value is None or self.se is None or self.n < self.shows:
             return None, None
         half = t_quantile((1 + level) / 2, self.n - 1) * self.se
         return finite(self.shown(self.value - half)), finite(self.shown(self.value + half))
@@ -57,11 +61,6 @@ class Estimate:
     def interval(self) -> tuple[float | None, float | None]:
         """The 95 % interval that describes."""
         return self.bounds(LEVEL)
-
-    @property
-    def decision(self) -> tuple[float | None, float | None]:
-        """The two one-sided 95 % bounds that decide."""
-        return self.bounds(DECISION_LEVEL)
 
     @property
     def estimate(self) -> float | None:
@@ -111,4 +110,5 @@ def of_sample(values: Floats, *, unit: str, method: str, undefined: str) -> Esti
         method=method,
         needs=T_NEEDS,
         undefined="" if len(kept) else undefined,
+        sample_R=tuple(values.tolist()),
     )

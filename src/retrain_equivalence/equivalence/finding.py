@@ -7,18 +7,19 @@ tables give equal bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
-FINDINGS_VERSION = 1
+FINDINGS_VERSION = 2
 LEVEL = 0.95
 """Confidence of every interval that describes."""
-DECISION_LEVEL = 0.90
-"""Confidence of the two-sided interval that decides: each of its ends is a one-sided 95 % bound."""
+ALPHA = 0.05
+"""Error rate of each definite verdict at the margin, unless the study spends it over several looks."""
 
 
 class Verdict(StrEnum):
@@ -34,7 +35,7 @@ class Finding:
     """One estimate with its interval, its n and, where a margin was declared, its verdict."""
 
     contrast: str
-    """`band`, `oracle_distance`, `improvement`, `path_gap`, `growth`, `gap_growth`, `recency`, `difference`,
+    """`band`, `oracle_distance`, `improvement`, `path_gap`, `growth`, `recency`, `difference`,
     `natural_forgetting`."""
     quantity: str
     """Which number of the contrast: `D_oo`, `D_ho`, `D_ho/D_oo`, `B_h`, `G_ab`, `tau`, `head_start`, ..."""
@@ -73,9 +74,9 @@ class Finding:
     rationale: str = ""
     """The study's reason for the margin."""
     decision_low: float | None = None
-    """Lower one-sided 95 % bound: what the verdict was read from."""
+    """Lower one-sided bound of level `1 - alpha`, 95 % without looks: what the verdict was read from."""
     decision_high: float | None = None
-    """Upper one-sided 95 % bound."""
+    """Upper one-sided bound."""
     verdict: Verdict | None = None
     """Null if no margin was declared for this number."""
     reason: str
@@ -83,9 +84,11 @@ class Finding:
     p_value: float | None = None
     """Two-sided, of no effect at all: a separate statement from the verdict."""
     p_method: str = ""
-    """`paired t` or `exact sign flip`."""
-    p_holm: float | None = None
-    """`p_value` after Holm within `family`; null outside a declared family."""
+    """Which test: `paired t`, `exact sign flip`, ..."""
+    p_adjusted: float | None = None
+    """`p_value` after the correction within `family`; null outside a declared family."""
+    p_adjustment: str = ""
+    """Which correction: `Holm`, `maxT`, or `BH` in the family `exploratory`; empty without one."""
     p_equivalence: float | None = None
     """The larger of the two one-sided p-values of TOST against the margin."""
     family: str = ""
@@ -100,6 +103,14 @@ class Finding:
     """Runs whose measurement is not meaningful here."""
     missing: int = 0
     """Registered runs that the table does not have."""
+    sample_R: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
+    """The paired differences behind a tested mean, nan where a replicate does not count: what the correction within the
+    family reads. Not written, and gone once that is done."""
+
+    @property
+    def id(self) -> str:
+        """What a page shows beside the number, and what `trace` takes; equal for one number against two margins."""
+        return id_of(**{name: getattr(self, name) for name in COORDINATES})
 
     def __post_init__(self) -> None:
         for name in _NUMBERS:
@@ -108,7 +119,36 @@ class Finding:
                 raise ValueError(f"{name} of a finding is {value}: undefined is null with a reason")
 
 
-_NUMBERS = tuple(field.name for field in fields(Finding) if "float" in str(field.type))
+WRITTEN = tuple(entry.name for entry in fields(Finding) if entry.name != "sample_R")
+"""The fields of a finding in `findings.json`."""
+_NUMBERS = tuple(entry.name for entry in fields(Finding) if entry.name in WRITTEN and "float" in str(entry.type))
+
+
+COORDINATES = ("contrast", "quantity", "probe", "test_set", "unlearning", "history", "other", "alignment", "step")
+"""The fields that say which number of a study a finding is."""
+
+
+def id_of(
+    *,
+    contrast: str,
+    quantity: str,
+    probe: str,
+    test_set: str = "",
+    unlearning: str = "",
+    history: str = "",
+    other: str = "",
+    alignment: str = "at_end",
+    step: int | None = None,
+) -> str:
+    """Return the id of the finding at some coordinates: the first 8 hexadecimal digits of their SHA-256.
+
+    Short enough to be typed: of a hundred thousand findings one pair may share an id, and `trace` then shows both.
+
+    >>> id_of(contrast="band", quantity="D_oo", probe="prediction:safety/hellinger", test_set="forget")
+    'b13ef7a4'
+    """
+    coordinates = (contrast, quantity, probe, test_set, unlearning, history, other, alignment, step)
+    return hashlib.sha256(json.dumps(coordinates, ensure_ascii=False).encode()).hexdigest()[:8]
 
 
 def _order(finding: Finding) -> tuple[Any, ...]:
@@ -136,10 +176,9 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 
 def to_json(findings: Iterable[Finding]) -> bytes:
     """Return the bytes of `findings.json`: sorted keys, shortest floats, one finding a line."""
-    names = [field.name for field in fields(Finding)]
     lines = [
         json.dumps(
-            {name: getattr(finding, name) for name in names},
+            {name: getattr(finding, name) for name in WRITTEN},
             sort_keys=True,
             ensure_ascii=False,
             allow_nan=False,

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from retrain_equivalence.equivalence import estimated_level
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.estimate import of_sample
+from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.measurements import (
     CENSORED,
@@ -24,7 +25,7 @@ from retrain_equivalence.equivalence.measurements import (
     StateClass,
     state_class,
 )
-from retrain_equivalence.equivalence.runs import count
+from retrain_equivalence.equivalence.runs import RunCounts, count
 from retrain_equivalence.equivalence.verdict import Place, Rule, conclude
 
 if TYPE_CHECKING:
@@ -59,13 +60,18 @@ def pair_level(case: Case, one: str, two: str) -> float | None:
     return None if None in levels else float(np.mean([level for level in levels if level is not None]))
 
 
+def _steps(unlearning: Unlearning) -> list[int]:
+    """The saved steps, and the start."""
+    return sorted(set(unlearning.steps) | {0})
+
+
 def stops(case: Case, history: str, unlearning: Unlearning, level: float) -> tuple[list[int | None], list[int]]:
     """Return the first saved step at or past the level of each registered replicate, and its status.
 
     A run that never gets there, or stops being finite before, is CENSORED and stands nowhere (None).
     """
     table = case.table
-    steps = sorted(set(unlearning.steps) | {0})
+    steps = _steps(unlearning)
     losses = np.array([loss(case, state_class(history, unlearning.name, step), "stopping") for step in steps])
     found: list[int | None] = [None] * table.N
     codes: list[int] = []
@@ -81,40 +87,56 @@ def stops(case: Case, history: str, unlearning: Unlearning, level: float) -> tup
     return found, codes
 
 
+def overshoot(case: Case, history: str, unlearning: Unlearning) -> tuple[Estimate, RunCounts] | None:
+    """Return how far past its oracle's level a history stands where it is compared; None without a level.
+
+    `mean_r l_judging,r(s_r) - c_judging`, with s_r the first saved step at which the stopping half is at or past
+    c_stopping; both levels are means over oracles and are computed again at each removal (`estimated_level`).
+    """
+    oracle = StateClass(case.oracle_of[history], "", 0)
+    stopping = estimated_level.mean_of_oracles(loss(case, oracle, "stopping"))
+    judging = estimated_level.mean_of_oracles(loss(case, oracle, "judging"))
+    if stopping is None:
+        return None
+    R, places = case.table.R, [state_class(history, unlearning.name, step) for step in _steps(unlearning)]
+    until_RT, judged_RT = (np.array([loss(case, at, half)[:R] for at in places]).T for half in ("stopping", "judging"))
+    past_LRT = until_RT[None] >= stopping.at_L[:, None, None]
+    stopped_LR = judged_RT[np.arange(R), past_LRT.argmax(axis=2)]
+    levels_L = judging.at_L if judging is not None else np.full(len(stopping.at_L), np.nan)
+    over_LR = np.where(past_LRT.any(axis=2), stopped_LR, np.nan) - levels_L[:, None]
+    number = estimated_level.jackknifed(over_LR, np.isfinite(over_LR[0]), stopping.oracles_N)
+    estimate = of_jackknife(
+        number,
+        unit=case.table.units[FORGET_LOSS],
+        undefined="no run reached the level, or no item is left to judge",
+        method="loss of the judging half at the first saved step past the level, minus its own level; "
+        "leave-one-replicate-out jackknife with the level computed again, t",
+    )
+    return estimate, count(stops(case, history, unlearning, stopping.value)[1])
+
+
 def findings(case: Case) -> Iterator[Finding]:
     """Overshoot of each history and unlearning at its oracle's level, on the judging half."""
     if not case.table.forget_item_names:
         return
     for history in case.unlearned:
-        level = oracle_level(case, case.oracle_of[history.name], "stopping")
-        if level is None:
-            continue
         for unlearning in case.study.unlearnings:
-            where, codes = stops(case, history.name, unlearning, level)
-            overshoot = np.full(case.table.N, np.nan)
-            for r, step in enumerate(where):
-                if step is not None:
-                    overshoot[r] = loss(case, state_class(history.name, unlearning.name, step), "judging")[r]
-            judged = oracle_level(case, case.oracle_of[history.name], "judging")
-            overshoot -= judged if judged is not None else np.nan
-            place = Place(
-                contrast="forget_level",
-                quantity="overshoot",
-                probe=FORGET_LOSS,
-                unlearning=unlearning.name,
-                history=history.name,
-                alignment="at_forget_level",
-            )
-            estimate = of_sample(
-                overshoot,
-                unit=case.table.units[FORGET_LOSS],
-                undefined="no run reached the level, or no item is left to judge",
-                method="loss of the judging half at the first saved step past the level, minus its own level; t",
-            )
+            found = overshoot(case, history.name, unlearning)
+            if found is None:
+                continue
+            estimate, counts = found
             yield conclude(
-                place,
+                Place(
+                    contrast="forget_level",
+                    quantity="overshoot",
+                    probe=FORGET_LOSS,
+                    unlearning=unlearning.name,
+                    history=history.name,
+                    alignment="at_forget_level",
+                ),
                 estimate,
-                count(codes),
+                counts,
                 rule=Rule.SIGNED,
+                alpha=case.alpha,
                 describes="how far past equal forgetting the runs stand when they are compared there",
             )

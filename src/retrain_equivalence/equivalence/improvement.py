@@ -70,6 +70,7 @@ def findings(case: Case) -> Iterator[Finding]:
                         estimate,
                         counts,
                         rule=Rule.SIGNED,
+                        alpha=case.alpha,
                         asked=comparison,
                         refusal=NOT_BAND if by_band(comparison) else "",
                         describes="below 0: unlearning came nearer to the oracle than doing nothing",

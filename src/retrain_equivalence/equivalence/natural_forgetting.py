@@ -92,5 +92,10 @@ def findings(case: Case) -> Iterator[Finding]:
                     step=0,
                 )
                 yield conclude(
-                    place, estimate, counts, rule=Rule.SIGNED, describes=f"loss on the stage's own rows ({when})"
+                    place,
+                    estimate,
+                    counts,
+                    rule=Rule.SIGNED,
+                    alpha=case.alpha,
+                    describes=f"loss on the stage's own rows ({when})",
                 )

@@ -1,4 +1,9 @@
-"""Distance of a history to independent retrain oracles, raw, as a multiple of the band, and bias-corrected."""
+"""Distance of a history to independent retrain oracles, raw and as a multiple of the band.
+
+At equal forgetting runs stand at different steps, and a distance exists only for the runs that reached the level. Where
+all of them did, it is judged as elsewhere. Where some did not, nothing is put in their place: the verdict is
+INCONCLUSIVE, and the worst case over what they might have shown is given beside it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from retrain_equivalence.equivalence import forget_level
+from retrain_equivalence.equivalence import forget_level, worst_case
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import Where, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
@@ -18,6 +23,7 @@ from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, between
 from retrain_equivalence.equivalence.measurements import Pairs, StateClass, state_class
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, worse
+from retrain_equivalence.equivalence.squared_norm import of_squared_norm
 from retrain_equivalence.equivalence.verdict import Place, Rule, by_band, conclude, each
 
 if TYPE_CHECKING:
@@ -26,16 +32,16 @@ if TYPE_CHECKING:
 
 SQUARED_MEASURES = ("hellinger", "squared_l2", "jensen_shannon")
 """Distances that are squared norms in a Hilbert space, so that seed noise can be subtracted."""
+BETWEEN_ALL = ("hellinger", "squared_l2")
+"""Those that are recorded between all states, not to the oracles alone."""
 DIRECTED_MEASURES = ("kl_oracle_to_state", "kl_state_to_oracle")
 """Divergences with a direction: described, never judged against a band."""
 NOT_SQUARED = "undefined: this distance is no squared norm, so seed noise cannot be subtracted from it"
 NO_DISTANCES = "undefined: the table has no distance between runs and oracles of different replicates here"
-AT_LEVEL = (
-    "the error rates of verdicts at equal forgetting, where runs stand at different steps, have not been established"
-)
+NOT_RAW = "an absolute margin says nothing about a raw distance, whose null is not 0: it belongs to oracle_bias"
 D_METHOD = "mean over history replicate r and oracle replicate s != r, joint leave-one-replicate-out jackknife, t"
 R_METHOD = "log ratio of two such means, joint leave-one-replicate-out jackknife, t on the log scale"
-B_METHOD = "D_ho - D_hh/2 - D_oo/2 over different replicates, joint leave-one-replicate-out jackknife, t"
+B_METHOD = "D_ho - D_hh/2 - D_oo/2 over different replicates, joint jackknife, t on a shifted log scale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +91,11 @@ def _of_pairs(
         bias, no_bias = raw - 0.5 * spread - 0.5 * band, "undefined: distances among runs or among oracles are missing"
     else:
         bias, no_bias = float("nan") * raw, NOT_SQUARED
+    noise = 0.5 * spread.value / max(raw.n, 1) + 0.5 * band.value / max(raw.n_oracles, 1)
     return OracleDistance(
         raw=of_jackknife(raw, unit=unit, method=D_METHOD, undefined=NO_DISTANCES),
         ratio=_ratio(raw, band),
-        bias=of_jackknife(bias, unit=unit, method=B_METHOD, undefined=no_bias),
+        bias=of_squared_norm(bias, noise, unit=unit, method=B_METHOD, undefined=no_bias),
         counts=replace(found, lost_pairs=lost),
         number=raw,
         within=spread,
@@ -97,12 +104,16 @@ def _of_pairs(
 
 
 def at_step(case: Case, probe: str, test_set: str, history: str, unlearning: str, step: int) -> OracleDistance:
-    """Return the distance of a history to its own-order oracle at one step; step 0 is 'do nothing'."""
+    """Return the distance of a history to its own-order oracle at one step (0: 'do nothing'); made once a case."""
     table, oracle = case.table, case.oracle_of[history]
     here = state_class(history, unlearning, step)
-    to_oracle = table.pairs(probe, test_set, here, StateClass(oracle, "", 0))
-    codes, lost = status_of_pairs(to_oracle, table.R, table.N, table.censored_by(history, unlearning, step))
-    return _of_pairs(case, probe, test_set, oracle, to_oracle, table.pairs(probe, test_set, here, here), codes, lost)
+    place = (probe, test_set, here)
+    if place not in case.oracle_distances:
+        to_oracle = table.pairs(probe, test_set, here, StateClass(oracle, "", 0))
+        codes, lost = status_of_pairs(to_oracle, table.R, table.N, table.censored_by(history, unlearning, step))
+        within = table.pairs(probe, test_set, here, here)
+        case.oracle_distances[place] = _of_pairs(case, probe, test_set, oracle, to_oracle, within, codes, lost)
+    return case.oracle_distances[place]
 
 
 def at_forget_level(
@@ -121,50 +132,30 @@ def at_forget_level(
     return _of_pairs(case, probe, test_set, oracle, to_oracle, within, worse(reached, codes), lost)
 
 
-def _conclude(
-    case: Case, found: OracleDistance, place: Place, comparisons: list[Comparison], refusal: str = ""
-) -> Iterator[Finding]:
-    counts = found.counts
-    directed = measure_of(place.probe) in DIRECTED_MEASURES
-    by_value = [c for c in comparisons if c.margin is not None and c.margin.value is not None]
-    no_margin = [c for c in comparisons if c.margin is None]
-    ratio_refusal = refusal or ("a directed divergence is described, never judged against a band" if directed else "")
-    for quantity, estimate, judged, why_not, describes in (
-        ("D_ho", found.raw, no_margin, "", "distance to independent retrained models; read it beside the band"),
-        (
-            "D_ho/D_oo",
-            found.ratio,
-            [c for c in comparisons if by_band(c)],
-            ratio_refusal,
-            "that distance as a multiple of the band; 1 if unlearned and retrained have one law",
-        ),
-        (
-            "B_h",
-            found.bias,
-            by_value,
-            refusal,
-            "that distance without seed noise; 0 if unlearned and retrained have one law, may be negative",
-        ),
-    ):
-        named = replace(place, quantity=quantity)
-        for comparison in each(judged):
-            yield conclude(
-                named, estimate, counts, rule=Rule.DISTANCE, asked=comparison, refusal=why_not, describes=describes
-            )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """An oracle distance, where it stands, and which comparisons ask about it."""
+
+    place: Place
+    number: OracleDistance
+    comparisons: list[Comparison]
 
 
-def findings(case: Case) -> Iterator[Finding]:
+def everywhere(case: Case, contrast: str) -> Iterator[Found]:
     """Every history's distance to its oracle: trained, at each saved step, at the end, and at the forget level.
 
-    A placebo history is there as trained only: the yardstick for having had an extra stage.
+    A placebo history is there as trained only: the yardstick for having had an extra stage. Distances other than
+    Hellinger and squared L2 come at step 0 and at the end, unless they are declared elsewhere.
 
-    Verdicts stand only where they were declared. The secondary distances are described at step 0 and at the end.
+    Args:
+        case: study and table.
+        contrast: whose comparisons are asked for: `oracle_distance` or `oracle_bias`.
     """
     study = case.study
     for probe, test_set in case.table.distance_probes:
         for history in case.histories:
             place = Place(
-                contrast="oracle_distance",
+                contrast=contrast,
                 quantity="",
                 probe=probe,
                 test_set=test_set,
@@ -173,44 +164,80 @@ def findings(case: Case) -> Iterator[Finding]:
                 alignment="trained",
                 step=0,
             )
-            yield from _conclude(case, at_step(case, probe, test_set, history.name, "", 0), place, [])
+            yield Found(place=place, number=at_step(case, probe, test_set, history.name, "", 0), comparisons=[])
             for unlearning in case.unlearnings_of(history):
-                last = case.last(unlearning)
+                last, here = case.last(unlearning), replace(place, unlearning=unlearning.name)
                 steps = case.steps(probe, test_set, unlearning)
-                declared_end = asked(study, "oracle_distance", probe, "at_end", distance=True)
-                if declared_end and last not in steps:
+                if last not in steps and asked(study, contrast, probe, "at_end", distance=True):
                     steps = [*steps, last]
                 for step in steps:
                     where: Where = "at_end" if step == last else "at_step"
-                    comparisons = asked(study, "oracle_distance", probe, where, distance=True)
-                    if where == "at_step" and measure_of(probe) not in ("hellinger", "squared_l2") and not comparisons:
+                    comparisons = asked(study, contrast, probe, where, distance=True)
+                    if where == "at_step" and measure_of(probe) not in BETWEEN_ALL and not comparisons:
                         continue
-                    found = at_step(case, probe, test_set, history.name, unlearning.name, step)
-                    place = Place(
-                        contrast="oracle_distance",
-                        quantity="",
-                        probe=probe,
-                        test_set=test_set,
-                        unlearning=unlearning.name,
-                        history=history.name,
-                        other=case.oracle_of[history.name],
-                        alignment=where,
-                        step=step,
+                    yield Found(
+                        place=replace(here, alignment=where, step=step),
+                        number=at_step(case, probe, test_set, history.name, unlearning.name, step),
+                        comparisons=comparisons,
                     )
-                    yield from _conclude(case, found, place, comparisons)
-                comparisons = asked(study, "oracle_distance", probe, "at_forget_level", distance=True)
+                comparisons = asked(study, contrast, probe, "at_forget_level", distance=True)
                 if not comparisons:
                     continue
                 level = at_forget_level(case, probe, test_set, history.name, unlearning)
                 if level is not None:
-                    place = Place(
-                        contrast="oracle_distance",
-                        quantity="",
-                        probe=probe,
-                        test_set=test_set,
-                        unlearning=unlearning.name,
-                        history=history.name,
-                        other=case.oracle_of[history.name],
-                        alignment="at_forget_level",
+                    yield Found(
+                        place=replace(here, alignment="at_forget_level", step=None),
+                        number=level,
+                        comparisons=comparisons,
                     )
-                    yield from _conclude(case, level, place, comparisons, AT_LEVEL)
+
+
+def _conclude(case: Case, found: Found) -> Iterator[Finding]:
+    number, place = found.number, found.place
+    directed = measure_of(place.probe) in DIRECTED_MEASURES
+    for quantity, estimate, judged, refusal, describes in (
+        (
+            "D_ho",
+            number.raw,
+            [c for c in found.comparisons if not by_band(c)],
+            NOT_RAW,
+            "distance to independent retrained models; read it beside the band",
+        ),
+        (
+            "D_ho/D_oo",
+            number.ratio,
+            [c for c in found.comparisons if by_band(c)],
+            "a directed divergence is described, never judged against a band" if directed else "",
+            "that distance as a multiple of the band; 1 if unlearned and retrained have one law",
+        ),
+    ):
+        for comparison in each(judged):
+            yield conclude(
+                replace(place, quantity=quantity),
+                estimate,
+                number.counts,
+                rule=Rule.DISTANCE,
+                alpha=case.alpha,
+                asked=comparison,
+                refusal=refusal,
+                describes=describes,
+            )
+    if place.alignment in ("at_end", "at_forget_level") and number.spread.value is not None:
+        yield conclude(
+            replace(place, quantity="D_hh/D_oo"),
+            number.spread,
+            number.counts,
+            rule=Rule.DISTANCE,
+            alpha=case.alpha,
+            describes="scatter of runs over that of retrained ones; below 1, a history may be near by varying less",
+        )
+
+
+def findings(case: Case) -> Iterator[Finding]:
+    """Distances to the oracle, raw and over the band; verdicts stand only where they were declared."""
+    for found in everywhere(case, "oracle_distance"):
+        yield from _conclude(case, found)
+        if found.place.alignment == "at_forget_level":
+            yield from worst_case.of_distance(
+                replace(found.place, quantity="D_ho worst case"), found.number.raw, found.number.counts
+            )

@@ -11,25 +11,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_equivalence.equivalence import forget_level, sign_flip
+from retrain_equivalence.equivalence import forget_level, sign_flip, worst_case
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import Where, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, finite, of_jackknife, of_sample
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, of_runs, removed
-from retrain_equivalence.equivalence.measurements import OK, Floats, Pairs, state_class
-from retrain_equivalence.equivalence.oracle_distance import AT_LEVEL, NOT_SQUARED, SQUARED_MEASURES
+from retrain_equivalence.equivalence.measurements import OK, Flags, Floats, Pairs, state_class
+from retrain_equivalence.equivalence.oracle_distance import NOT_SQUARED, SQUARED_MEASURES
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, status_of_scalars, worse
-from retrain_equivalence.equivalence.tost import paired_t
+from retrain_equivalence.equivalence.squared_norm import of_squared_norm
+from retrain_equivalence.equivalence.tost import PAIRED_T, paired_t
 from retrain_equivalence.equivalence.verdict import Place, Rule, Test, by_band, conclude, each
 
 if TYPE_CHECKING:
     from retrain_equivalence.histories.unlearning import Unlearning
     from retrain_equivalence.study.study import Comparison
 
-G_METHOD = "D_ab - D_aa/2 - D_bb/2 over different replicates, leave-one-replicate-out jackknife, t"
+G_METHOD = "D_ab - D_aa/2 - D_bb/2 over different replicates, jackknife, t on a shifted log scale"
 SEED_METHOD = "(D_aa + D_bb)/2 over different replicates, jackknife, t"
-TO_SEED_METHOD = "G_ab over (D_aa + D_bb)/2, leave-one-replicate-out jackknife, t"
+TO_SEED_METHOD = "G_ab over (D_aa + D_bb)/2, leave-one-replicate-out jackknife, t on a shifted log scale"
 NO_DISTANCES = "undefined: distances between or within the two histories over different replicates are missing"
 S_METHOD = "mean of differences paired by replicate, t"
 NOT_BAND = (
@@ -54,7 +55,11 @@ class PathGap:
     @cached_property
     def gap(self) -> Estimate:
         """`G_ab`."""
-        return of_jackknife(self.gap_number, unit=self.unit, method=G_METHOD, undefined=NO_DISTANCES)
+        return of_squared_norm(self.gap_number, self._noise, unit=self.unit, method=G_METHOD, undefined=NO_DISTANCES)
+
+    @property
+    def _noise(self) -> float:
+        return self.seed_number.value / max(self.gap_number.n, 1)
 
     @cached_property
     def seed(self) -> Estimate:
@@ -78,7 +83,8 @@ class PathGap:
         gap, seed = self.gap_number, self.seed_number
         without = np.where(seed.joint_N > 0, gap.joint_N / np.where(seed.joint_N > 0, seed.joint_N, 1.0), np.nan)
         ratio = of_runs(gap.value / seed.value if seed.value > 0 else float("nan"), without, gap.runs_N)
-        return of_jackknife(ratio, unit="ratio", method=TO_SEED_METHOD, undefined=NO_DISTANCES)
+        noise = 1 / max(gap.n, 1)
+        return of_squared_norm(ratio, noise, unit="ratio", method=TO_SEED_METHOD, undefined=NO_DISTANCES)
 
 
 def _of_stacks(
@@ -177,30 +183,37 @@ def at_forget_level(case: Case, probe: str, test_set: str, a: str, b: str, unlea
     return _of_stacks(d_ab, d_aa, d_bb, [replace(found, lost_pairs=lost)], table.units.get(probe, ""))[0]
 
 
-def _flip_test(case: Case, found: PathGap) -> Test | None:
-    present = found.gap_number.runs_N
-    kernel = found.kernel_RR[np.ix_(present, present)]
+def flip_test(kernel_RR: Floats, present_R: Flags, seed: int) -> Test | None:
+    """Return the sign flip of whole replicates; null if two replicates that count lack their inner product.
+
+    Args:
+        kernel_RR: inner products of the replicates' differences.
+        present_R: which replicates count.
+        seed: of the flips that are drawn above n = 14.
+    """
+    kernel = kernel_RR[np.ix_(present_R, present_R)]
     apart = ~np.eye(len(kernel), dtype=bool)
     if len(kernel) < 2 or not np.isfinite(kernel[apart]).all():
         return None
-    p_value = sign_flip.of_inner_products(kernel, seed=case.study.seed)
+    p_value = sign_flip.of_inner_products(kernel, seed=seed)
     least = sign_flip.smallest_n(1)
-    return Test(p_value=p_value, method="exact sign flip", smallest_n=least if len(kernel) < least else None)
+    return Test(p_value=p_value, method=sign_flip.METHOD, smallest_n=least if len(kernel) < least else None)
 
 
-def _conclude(
-    case: Case, found: PathGap, place: Place, comparisons: list[Comparison], refusal: str = ""
-) -> Iterator[Finding]:
+def _conclude(case: Case, found: PathGap, place: Place, comparisons: list[Comparison]) -> Iterator[Finding]:
     for comparison in each(comparisons):
         yield conclude(
             place,
             found.gap,
             found.counts,
             rule=Rule.DISTANCE,
+            alpha=case.alpha,
             asked=comparison,
-            refusal=NOT_BAND if by_band(comparison) else refusal,
+            refusal=NOT_BAND if by_band(comparison) else "",
             describes=DESCRIBES,
-            test=_flip_test(case, found) if comparison is not None else None,
+            test=flip_test(found.kernel_RR, found.gap_number.runs_N, case.study.seed)
+            if comparison is not None
+            else None,
         )
 
 
@@ -225,7 +238,15 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                     undefined=NOT_SQUARED,
                 )
                 place = Place(contrast="path_gap", quantity="G_ab", probe=probe, test_set=test_set)
-                yield conclude(place, nothing, count([]), rule=Rule.DISTANCE, asked=comparison, describes=NOT_SQUARED)
+                yield conclude(
+                    place,
+                    nothing,
+                    count([]),
+                    rule=Rule.DISTANCE,
+                    alpha=case.alpha,
+                    asked=comparison,
+                    describes=NOT_SQUARED,
+                )
             continue
         for a, b in ((x.name, y.name) for x, y in combinations(case.histories, 2)):
             trained = Place(
@@ -279,6 +300,7 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                             found.to_seed,
                             found.counts,
                             rule=Rule.DISTANCE,
+                            alpha=case.alpha,
                             describes="the gap in units of the distance between two seeds of one history",
                         )
                 comparisons = asked(study, "path_gap", probe, "at_forget_level", distance=True)
@@ -296,7 +318,10 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                         other=b,
                         alignment="at_forget_level",
                     )
-                    yield from _conclude(case, matched, place, comparisons, AT_LEVEL)
+                    yield from _conclude(case, matched, place, comparisons)
+                    yield from worst_case.of_gap(
+                        replace(place, quantity="G_ab worst case"), matched.gap, matched.counts
+                    )
 
 
 def scalar_findings(case: Case) -> Iterator[Finding]:
@@ -347,6 +372,7 @@ def scalar_findings(case: Case) -> Iterator[Finding]:
                         estimate,
                         count(codes),
                         rule=Rule.SIGNED,
+                        alpha=case.alpha,
                         asked=comparison,
                         paired=True,
                         refusal=NOT_BAND if by_band(comparison) else "",
@@ -359,7 +385,7 @@ def t_test(estimate: Estimate) -> Test | None:
     """Return the paired t-test of no difference; null if there is no spread to test with."""
     if estimate.value is None or estimate.se is None:
         return None
-    return Test(p_value=paired_t(estimate.value, estimate.se, estimate.n), method="paired t")
+    return Test(p_value=paired_t(estimate.value, estimate.se, estimate.n), method=PAIRED_T)
 
 
 def findings(case: Case) -> Iterator[Finding]:

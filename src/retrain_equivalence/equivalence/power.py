@@ -3,16 +3,29 @@
 All numbers are in units of the standard deviation of the paired difference, which `plan` does not know: take it from
 `shuffle_only` or a named pilot.
 
-Both powers are integrals over the law of the sample sd s (`(n-1) s^2` is chi-squared) of what a normal mean does at
-that s. For the t-test this is the noncentral t; `scipy.stats.nct` itself returns nan in its tails at n = 2.
+The powers of the t-test and of TOST are integrals over the law of the sample sd s (`(n-1) s^2` is chi-squared) of what
+a normal mean does at that s. For the t-test this is the noncentral t; `scipy.stats.nct` itself returns nan in its tails
+at n = 2. The power of the sign flip is simulated with a fixed seed.
+
+Legend: M simulated studies, R replicates, F sign flips.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
+import numpy as np
 from scipy import integrate, optimize, special
+
+from retrain_equivalence.equivalence import sign_flip
+
+SIGN_FLIP_STUDIES = 8_000
+"""Simulated studies behind a stated power of the sign flip: Monte-Carlo sd at most .6 points."""
+MOST_REPLICATES = 1_000
+"""Where the search for replicates gives up: nobody trains more."""
+_BLOCK = 500
 
 
 def _over_sd(given: Callable[[float], float], n: int, highest: float = math.inf) -> float:
@@ -63,3 +76,56 @@ def equivalence_margin(n: int, power: float = 0.8, alpha: float = 0.05) -> float
     if n < 2:
         raise ValueError("one replicate has no spread: nothing can be shown equivalent")
     return float(optimize.brentq(lambda margin: power_of_tost(margin, n, alpha) - power, 1e-3, 200.0, xtol=1e-9))
+
+
+@lru_cache(maxsize=256)
+def power_of_sign_flip(effect: float, n: int, alpha: float = 0.05) -> float:
+    """Return the power of the two-sided sign flip of n >= 1 normal differences with `effect = mean / sd`.
+
+    By simulation with a fixed seed, exact flips up to n = 14 as the test itself; 0 below the replicates that can reach
+    alpha. A little under the t-test: at n = 6, where the size is 3.1 %, 48 % instead of 66 % for an effect of 1.2.
+
+    >>> power_of_sign_flip(5.0, 5), power_of_sign_flip(5.0, 6) > 0.99
+    (0.0, True)
+    """
+    signs_FR = sign_flip.flips(n, 0)
+    allowed = math.floor(alpha * len(signs_FR) + 1e-9)
+    if not allowed:
+        return 0.0
+    random = np.random.Generator(np.random.Philox(key=[0, n]))
+    rejected = 0
+    for _ in range(SIGN_FLIP_STUDIES // _BLOCK):
+        differences_MR = effect + random.normal(size=(_BLOCK, n))
+        sums_MF = np.abs(differences_MR @ signs_FR.T)
+        as_large_M = np.sum(sums_MF >= sums_MF[:, :1] * (1 - sign_flip.TIES), axis=1)
+        rejected += int(np.sum(as_large_M <= allowed))
+    return rejected / (_BLOCK * (SIGN_FLIP_STUDIES // _BLOCK))
+
+
+def n_for_power(
+    effect: float,
+    power: float = 0.8,
+    alpha: float = 0.05,
+    *,
+    of: Callable[[float, int, float], float] = power_of_t,
+) -> int | None:
+    """Return the fewest replicates with which a test has `power` at an effect; null if more than 1,000.
+
+    Args:
+        effect: mean / sd of the paired difference, not 0; for `power_of_tost` the margin / sd.
+        power: wanted, in (0, 1).
+        alpha: level of the test.
+        of: `power_of_t`, `power_of_sign_flip` or `power_of_tost`; increasing in n.
+
+    >>> n_for_power(1.0), n_for_power(0.1), n_for_power(1.0, of=power_of_tost)
+    (10, 787, 11)
+    """
+    low, high = 2, 2
+    while of(effect, high, alpha) < power:
+        if high == MOST_REPLICATES:
+            return None
+        low, high = high + 1, min(2 * high, MOST_REPLICATES)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if of(effect, middle, alpha) >= power else (middle + 1, high)
+    return high

@@ -2,6 +2,8 @@
 
 Attainable size: with n replicates there are `2^(n-1)` distinct outcomes, so the smallest p-value is `2^(1-n)`: below
 n = 6 the test cannot reach 5 %, whatever the data.
+
+Legend: H histories, R replicates.
 """
 
 from __future__ import annotations
@@ -13,16 +15,21 @@ import numpy as np
 
 from retrain_equivalence.equivalence.measurements import Floats
 
+METHOD = "exact sign flip"
+"""How findings name this test."""
 LARGEST_EXACT = 14
 """Replicates up to which all flips are enumerated (8,192 of them)."""
 DRAWS = 9_999
-_TIES = 1e-12
+TIES = 1e-12
 """Relative size below which two statistics are one number: equal terms summed in another order differ by rounding."""
 
 
 @lru_cache(maxsize=8)
-def _flips(n: int, seed: int) -> Floats:
-    """The distinct sign vectors with the first sign fixed, [flips, n], the observed one first."""
+def flips(n: int, seed: int) -> Floats:
+    """Return the distinct sign vectors with the first sign fixed, [flips, n], the observed one first.
+
+    All `2^(n-1)` up to n = 14; above, 9,999 drawn ones behind the observed one.
+    """
     if n <= LARGEST_EXACT:
         codes = np.arange(2 ** (n - 1))
         bits = (codes[:, None] >> np.arange(n - 1)) & 1
@@ -32,7 +39,7 @@ def _flips(n: int, seed: int) -> Floats:
 
 
 def _share(observed: float, flipped: Floats) -> float:
-    slack = _TIES * max(float(np.abs(flipped).max()), np.finfo(float).tiny)
+    slack = TIES * max(float(np.abs(flipped).max()), np.finfo(float).tiny)
     return float(np.mean(flipped >= observed - slack))
 
 
@@ -46,7 +53,7 @@ def of_differences(differences: Floats, *, seed: int = 0) -> float:
     >>> of_differences(np.array([1.0, 2.0, 3.0]))
     0.25
     """
-    sums = np.abs(_flips(len(differences), seed) @ differences)
+    sums = np.abs(flips(len(differences), seed) @ differences)
     return _share(float(sums[0]), sums)
 
 
@@ -60,9 +67,41 @@ def of_inner_products(kernel: Floats, *, seed: int = 0) -> float:
     """
     off = kernel.copy()
     np.fill_diagonal(off, 0.0)
-    signs = _flips(len(kernel), seed)
+    signs = flips(len(kernel), seed)
     sums = np.einsum("fr,fr->f", signs @ off, signs)
     return _share(float(sums[0]), sums)
+
+
+def of_contrasts(values_HR: Floats, *, seed: int = 0) -> float:
+    """Return the p-value that histories do not differ: `T = sum_h (sum_r g_r Z_hr)^2` over flips g of whole replicates.
+
+    `Z_hr = y_hr - mean over h of y_hr`. Valid for any dependence between histories, if the vectors `(Z_hr)_h` are
+    symmetric about 0 under the null: equal seeds and shared prefixes do no harm, where relabelling histories within
+    replicates would reject 6-24 % of null studies.
+
+    Args:
+        values_HR: [H, R], one finite number per history and replicate; centred or not.
+        seed: of the random flips above 14 replicates.
+
+    Source: sign-flip (rotation) test of a multivariate mean; with two histories it is `of_differences` of these.
+
+    >>> of_contrasts(np.array([[1.0, 2.0, 3.0], [0.0, 0.0, 0.0]]))
+    0.25
+    """
+    centred_HR = values_HR - values_HR.mean(axis=0)
+    return of_inner_products(centred_HR.T @ centred_HR, seed=seed)
+
+
+def attainable_size(n: int, alpha: float = 0.05) -> float:
+    """Return the size of the two-sided test at level `alpha`: `floor(alpha F) / F` with F flips.
+
+    Exact where the differences have no ties, whatever else their symmetric law is.
+
+    >>> [round(100 * attainable_size(n), 2) for n in (5, 6, 7, 9, 10, 12)]
+    [0.0, 3.12, 4.69, 4.69, 4.88, 4.98]
+    """
+    F = 2 ** (n - 1) if n <= LARGEST_EXACT else DRAWS + 1
+    return math.floor(alpha * F + 1e-9) / F
 
 
 def smallest_n(tests: int, alpha: float = 0.05) -> int:

@@ -21,8 +21,8 @@ from retrain_equivalence.equivalence.finding import Finding, in_order
 
 COLUMNS = (
     "contrast", "quantity", "probe", "test_set", "unlearning", "history", "other", "alignment", "step", "estimate",
-    "low", "high", "unit", "n", "margin", "margin_kind", "decision_low", "decision_high", "verdict", "p_holm",
-    "n_needed", "censored", "failed", "unscored", "missing", "reason",
+    "low", "high", "unit", "n", "margin", "margin_kind", "decision_low", "decision_high", "verdict", "p_adjusted",
+    "p_adjustment", "n_needed", "censored", "failed", "unscored", "missing", "reason",
 )  # fmt: skip
 """Fields of a finding, in the order of the sheet."""
 

@@ -21,6 +21,21 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
                    'at_forget_level'), step (None at a level), last, mean, low, high, n, seed_mean (same history, other
                    replicates: the yardstick), ratio (mean / seed_mean), censored, failed.  Debiased: may be <= 0;
                    leave a gap on a log axis.
+`excess`           the columns of `path_gap`, alignment 'at_step': the gap beyond that of the histories' own oracles, at
+                   step 0, at the last step and where declared; no row for two histories with one oracle.
+`spread`           probe, measure, test_set ('' for scalars), unlearning ('' = trained), step, last, unit,
+                   history_component, history_low, history_high, seed_component, ratio, ratio_low, ratio_high, p_value
+                   (None where not declared), n, censored, failed.  Variance between histories
+                   (may be < 0) and between seeds; of the primary distance at every step.
+`stopping`         unlearning, test_set, probe, measure, unit, quantity ('price' | 'largest price' | 'naive price' |
+                   'D_ho at own best step' | 'D_ho at common best step'), history ('' for all), position, step (the
+                   median chosen; None for prices), mean, low, high, n, censored, failed.  The primary distance only.
+`distribution`     probe, test_set, unlearning, history, other (the oracle), position, step, unit, statistic (energy
+                   distance of the laws), null_mean (oracles against oracles), gaussian_kl, gaussian_kl_null (margins
+                   only), p_value (None where not declared, or where these sizes cannot reach 5 %), smallest_p, n,
+                   n_oracles, independent ('oracle-only replicates' | 'split halves'), reason, censored, failed
+`improvements`     unlearning, history, position, probe, measure, test_set, unit, mean, low, high, n, verdict (None: no
+                   margin declared), censored, failed.  Distance to the oracle at the last step minus at step 0.
 `recency`          unlearning, history, position, level_name ('oracle' | 'halfway'), level (nats/token), unit
                    ('steps'), mean, low, high, n, reached, at_start, not_reached, censored, horizon.  Restricted mean
                    steps to level; None where no run reached it.
@@ -29,6 +44,9 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
                    reached, at_start, not_reached, runs, horizon, reason.  Total: restricted mean steps. Head start and
                    speed: over the replicates in which every run reached it; at_start and not_reached count runs of
                    all positions in the contrast.
+`recency_trend`    unlearning, level_name, positions (how many, 3 at least), unit ('steps/position'), mean, low, high,
+                   n, replicates, at_start, not_reached, runs, censored, horizon, reason.  Above 0: later stages take
+                   more steps.
 `phase`            unlearning, history, position, step (midpoint), loss, speed (nats/token per step), n
 `utility`          unlearning, history, position, step, last, forget_probe, forget, forget_low, forget_high,
                    forget_unit, utility_probe, utility, utility_low, utility_high, utility_unit, n
@@ -44,12 +62,23 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
 `method_utility`   unlearning, alignment, probe, unit, mean, low, high, n.  Minus the oracle's; retain probes only.
 `method_nearness`  unlearning, alignment, probe, measure, unit, test_set, before_bands, after_bands, mean, low, high,
                    n.  The primary distance to independent oracles; mean is after minus before, negative if nearer.
-`gap_growth`       unlearning, predicted, probe, measure, test_set ('weights' for parameters), steps, path_rate,
-                   path_low, path_high, n, seed_rate, seed_low, seed_high, seed_n, difference, difference_low,
-                   difference_high, factor, factor_low, factor_high, seed_factor, seed_factor_low, seed_factor_high,
-                   start, start_low, start_high, end, end_low, end_high, reason, censored, word
-                   ('expands' | 'contracts' | 'not told from frozen' | '').
-                   Coupled gaps; rates in log units/step, `start` and `end` are path over seed.
+`growth`           unlearning, predicted, probe, measure, test_set ('weights' for parameters), unit (of the rates),
+                   steps, path_rate, path_low, path_high, n, seed_rate, seed_low, seed_high, seed_n, difference,
+                   difference_low, difference_high, early_path_rate, early_path_low, early_path_high, early_seed_rate,
+                   early_seed_low, early_seed_high, early_difference, early_difference_low, early_difference_high,
+                   late_path_rate, late_path_low, late_path_high, late_seed_rate, late_seed_low, late_seed_high,
+                   late_difference, late_difference_low, late_difference_high, change_path_rate, change_path_low,
+                   change_path_high, change_seed_rate, change_seed_low, change_seed_high, change_difference,
+                   change_difference_low, change_difference_high, factor, factor_low, factor_high, seed_factor,
+                   seed_factor_low, seed_factor_high, start, start_low, start_high, end, end_low, end_high, word
+                   ('expands' | 'contracts' | 'not told from frozen' | ''), margin (None: none declared), class,
+                   seed_class ('frozen' | 'saturating' | 'contracting' | 'exponential' | 'linear' | 'inconclusive' |
+                   '' without a margin), last_share (of the ceiling; None without one), ceiling (a warning or ''),
+                   reason, censored, failed.  Coupled gaps; difference is path minus seed, change late minus early,
+                   `start` and `end` path over seed.
+`growth_pairs`     unlearning, probe, measure, test_set, history, other, unit, rate, rate_low, rate_high, early,
+                   early_low, early_high, late, late_low, late_high, change, change_low, change_high, word, margin,
+                   class, n, reason, censored, failed.  Each pair of histories, of the measures that are asked about.
 """
 
 from __future__ import annotations
@@ -61,12 +90,17 @@ import numpy as np
 
 from retrain_equivalence.equivalence import (
     band,
-    gap_growth,
+    distribution,
+    excess_path_gap,
+    growth,
+    improvement,
     method_summary,
     natural_forgetting,
     oracle_distance,
     path_gap,
+    path_spread,
     recency,
+    stopping_price,
 )
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, asked, measure_of
@@ -313,6 +347,156 @@ def _gap_row(
     }
 
 
+def excess(case: Case) -> list[Record]:
+    """Gaps between histories beyond those of their own oracles."""
+    rows: list[Record] = []
+    for probe, test_set in case.table.distance_probes:
+        if measure_of(probe) not in oracle_distance.BETWEEN_ALL:
+            continue
+        trained = {
+            pair: excess_path_gap.at_step(case, probe, test_set, *pair, "", 0)
+            for pair in case.pairs
+            if not excess_path_gap.one_oracle(case, *pair)
+        }
+        for name, step, is_last in excess_path_gap.steps(case, probe, test_set):
+            for pair, before in trained.items():
+                found = excess_path_gap.at_step(case, probe, test_set, *pair, name, step) if step else before
+                if found is None:
+                    continue
+                rows.append(
+                    {
+                        "probe": probe,
+                        "measure": measure_of(probe),
+                        "unit": found.unit,
+                        "test_set": test_set,
+                        "unlearning": name,
+                        "history": pair[0],
+                        "other": pair[1],
+                        "alignment": "at_step",
+                        "step": step,
+                        "last": is_last,
+                        **_numbers(found.gap),
+                        "n": found.gap.n,
+                        "seed_mean": found.seed_value,
+                        "ratio": found.ratio_value,
+                        "censored": found.counts.censored,
+                        "failed": found.counts.failed,
+                    }
+                )
+    return rows
+
+
+def spread(case: Case) -> list[Record]:
+    """Components of variance: between histories and between seeds."""
+    return [
+        {
+            "probe": found.place.probe,
+            "measure": measure_of(found.place.probe),
+            "test_set": found.place.test_set,
+            "unlearning": found.place.unlearning,
+            "step": found.place.step,
+            "last": found.place.alignment == "at_end",
+            "unit": found.components.unit,
+            **_interval(found.components.history, "history_component", "history"),
+            "seed_component": found.components.seed.estimate,
+            **_interval(found.components.ratio, "ratio", "ratio"),
+            "p_value": found.components.spread.p_value if found.comparisons else None,
+            "n": found.components.history.n,
+            "censored": found.components.counts.censored,
+            "failed": found.components.counts.failed,
+        }
+        for found in path_spread.everywhere(case)
+    ]
+
+
+def stopping(case: Case) -> list[Record]:
+    """The price of one stopping time for all histories, and the distances that it is made of."""
+    position = {history.name: history.position() for history in case.unlearned}
+    return [
+        {
+            "unlearning": found.place.unlearning,
+            "test_set": found.place.test_set,
+            "probe": found.place.probe,
+            "measure": measure_of(found.place.probe),
+            "unit": found.estimate.unit,
+            "quantity": found.place.quantity,
+            "history": found.place.history,
+            "position": position.get(found.place.history),
+            "step": found.step,
+            **_numbers(found.estimate),
+            "n": found.estimate.n,
+            "censored": found.counts.censored,
+            "failed": found.counts.failed,
+        }
+        for found in stopping_price.everywhere(case)
+    ]
+
+
+def distributions(case: Case) -> list[Record]:
+    """Laws of unlearned runs against laws of independent oracles at the last step."""
+    position = {history.name: history.position() for history in case.unlearned}
+    rows: list[Record] = []
+    for found in distribution.everywhere(case):
+        laws, place = found.laws, found.place
+        if place.quantity == distribution.GAUSSIAN_KL:
+            # It follows the energy of the same margins.
+            rows[-1] |= {"gaussian_kl": laws.estimate.estimate, "gaussian_kl_null": laws.null_mean}
+            continue
+        test = laws.test(seed=case.study.seed, alpha=case.alpha) if found.comparisons else None
+        rows.append(
+            {
+                "probe": place.probe,
+                "test_set": place.test_set or distribution.test_set_of(place.probe),
+                "unlearning": place.unlearning,
+                "history": place.history,
+                "other": place.other,
+                "position": position[place.history],
+                "step": place.step,
+                "unit": laws.estimate.unit,
+                "statistic": laws.estimate.estimate,
+                "null_mean": laws.null_mean,
+                "gaussian_kl": None,
+                "gaussian_kl_null": None,
+                "p_value": None if test is None else test.p_value,
+                "smallest_p": laws.smallest_p,
+                "n": laws.n,
+                "n_oracles": laws.n_oracles,
+                "independent": laws.independent,
+                "reason": laws.why_no_p(case.alpha, is_asked=bool(found.comparisons)),
+                "censored": laws.counts.censored,
+                "failed": laws.counts.failed,
+            }
+        )
+    return rows
+
+
+def improvements(case: Case) -> list[Record]:
+    """Distance to the oracle after unlearning minus before, with the verdict where one was declared."""
+    position = {history.name: history.position() for history in case.unlearned}
+    rows: dict[tuple[str, str, str, str], Record] = {}
+    for found in improvement.findings(case):
+        place = (found.probe, found.test_set, found.unlearning, found.history)
+        if place in rows and rows[place]["verdict"] is not None:
+            continue
+        rows[place] = {
+            "unlearning": found.unlearning,
+            "history": found.history,
+            "position": position[found.history],
+            "probe": found.probe,
+            "measure": measure_of(found.probe),
+            "test_set": found.test_set,
+            "unit": found.unit,
+            "mean": found.estimate,
+            "low": found.low,
+            "high": found.high,
+            "n": found.n,
+            "verdict": None if found.verdict is None else str(found.verdict),
+            "censored": found.censored,
+            "failed": found.failed,
+        }
+    return list(rows.values())
+
+
 def recency_by_history(case: Case) -> list[Record]:
     """Restricted mean steps to the levels by history."""
     rows: list[Record] = []
@@ -324,24 +508,22 @@ def recency_by_history(case: Case) -> list[Record]:
                 level = recency.level_of(case, history.name, unlearning, level_name)
                 if level is None:
                     continue
-                path = recency.trajectory(case, history.name, unlearning)
-                times = recency.steps_to(path, level)
-                estimate = recency.tau(times, float(path.times_T[-1]))
+                times = recency.steps_to(recency.trajectory(case, history.name, unlearning), level)
                 rows.append(
                     {
                         "unlearning": unlearning.name,
                         "history": history.name,
                         "position": history.position(),
                         "level_name": level_name,
-                        "level": level,
+                        "level": level.value,
                         "unit": recency.UNIT,
-                        **_numbers(estimate),
-                        "n": estimate.n,
+                        **_numbers(times.estimate),
+                        "n": times.estimate.n,
                         "reached": times.reached,
                         "at_start": times.at_start,
                         "not_reached": times.not_reached,
                         "censored": times.stopped,
-                        "horizon": int(path.times_T[-1]),
+                        "horizon": int(times.horizon),
                     }
                 )
     return rows
@@ -370,6 +552,30 @@ def recency_contrast(case: Case) -> list[Record]:
         for unlearning in case.study.unlearnings
         for level_name in recency.LEVELS
         for part in recency.parts(case, unlearning, level_name)
+    ]
+
+
+def recency_trend(case: Case) -> list[Record]:
+    """Slope of the restricted steps to a level over position."""
+    return [
+        {
+            "unlearning": unlearning.name,
+            "level_name": level_name,
+            "positions": found.n_positions,
+            "unit": found.estimate.unit,
+            **_numbers(found.estimate),
+            "n": found.estimate.n,
+            "replicates": found.counts.registered,
+            "at_start": found.at_start,
+            "not_reached": found.not_reached,
+            "runs": found.runs,
+            "censored": found.counts.censored,
+            "horizon": int(found.horizon),
+            "reason": found.estimate.undefined,
+        }
+        for unlearning in case.study.unlearnings
+        for level_name in recency.LEVELS
+        if (found := recency.trend(case, unlearning, level_name)) is not None
     ]
 
 
@@ -575,34 +781,93 @@ def method_nearness(case: Case) -> list[Record]:
 def gap_rates(case: Case) -> list[Record]:
     """Rates at which histories of equal draws part, beside those of replicates."""
     rows: list[Record] = []
+    for probe, test_set, unlearning, found in _growths(case):
+        kappa = _declared_kappa(case, probe)
+        rows.append(
+            {
+                "unlearning": unlearning.name,
+                "predicted": str(predicted(unlearning) or ""),
+                "probe": probe,
+                "measure": measure_of(probe),
+                "test_set": test_set,
+                "unit": found.whole.path.unit,
+                "steps": len(found.steps),
+                **_rates(found.whole, ""),
+                "n": found.whole.path.n,
+                "seed_n": found.whole.seed.n,
+                **_rates(found.early, "early_"),
+                **_rates(found.late, "late_"),
+                **_rates(found.change, "change_"),
+                **_interval(found.path_factor, "factor", "factor"),
+                **_interval(found.seed_factor, "seed_factor", "seed_factor"),
+                **_interval(found.ratio_at_start, "start", "start"),
+                **_interval(found.ratio_at_end, "end", "end"),
+                "word": found.word,
+                "margin": kappa,
+                "class": found.path_class(kappa, case.alpha).word if kappa is not None else "",
+                "seed_class": found.seed_class(kappa, case.alpha).word if kappa is not None else "",
+                "last_share": found.last_share,
+                "ceiling": found.ceiling,
+                "reason": found.whole.path.undefined,
+                "censored": found.counts.censored,
+                "failed": found.counts.failed,
+            }
+        )
+    return rows
+
+
+def growth_pairs(case: Case) -> list[Record]:
+    """The same rates for each pair of histories."""
+    rows: list[Record] = []
+    for probe, test_set, unlearning, found in _growths(case):
+        if not growth.asks(case.study, probe):
+            continue
+        kappa = _declared_kappa(case, probe)
+        rows += [
+            {
+                "unlearning": unlearning.name,
+                "probe": probe,
+                "measure": measure_of(probe),
+                "test_set": test_set,
+                "history": pair.history,
+                "other": pair.other,
+                "unit": pair.rate.unit,
+                **_interval(pair.rate, "rate", "rate"),
+                **_interval(pair.early, "early", "early"),
+                **_interval(pair.late, "late", "late"),
+                **_interval(pair.change, "change", "change"),
+                "word": pair.word,
+                "margin": kappa,
+                "class": pair.classified(kappa, case.alpha).word if kappa is not None else "",
+                "n": pair.rate.n,
+                "reason": pair.rate.undefined,
+                "censored": pair.counts.censored,
+                "failed": pair.counts.failed,
+            }
+            for pair in found.pairs
+        ]
+    return rows
+
+
+def _growths(case: Case) -> Iterator[tuple[str, str, Unlearning, growth.Growth]]:
     for probe, test_set in case.table.coupled.probes:
         for unlearning in case.study.unlearnings:
-            found = gap_growth.gap_growth(case, probe, test_set, unlearning)
-            if found is None:
-                continue
-            rows.append(
-                {
-                    "unlearning": unlearning.name,
-                    "predicted": str(predicted(unlearning) or ""),
-                    "probe": probe,
-                    "measure": measure_of(probe),
-                    "test_set": test_set,
-                    "steps": len(found.steps),
-                    **_interval(found.path_rate, "path_rate", "path"),
-                    "n": found.path_rate.n,
-                    **_interval(found.seed_rate, "seed_rate", "seed"),
-                    "seed_n": found.seed_rate.n,
-                    **_interval(found.rate_difference, "difference", "difference"),
-                    **_interval(found.path_factor, "factor", "factor"),
-                    **_interval(found.seed_factor, "seed_factor", "seed_factor"),
-                    **_interval(found.ratio_at_start, "start", "start"),
-                    **_interval(found.ratio_at_end, "end", "end"),
-                    "word": found.word,
-                    "reason": found.path_rate.undefined,
-                    "censored": found.counts.censored,
-                }
-            )
-    return rows
+            found = growth.growth(case, probe, test_set, unlearning)
+            if found is not None:
+                yield probe, test_set, unlearning, found
+
+
+def _declared_kappa(case: Case, probe: str) -> float | None:
+    """The first margin that a comparison of the measure declares."""
+    return next((kappa for c in growth.asks(case.study, probe) if (kappa := growth.margin_of(c)) is not None), None)
+
+
+def _rates(rates: growth.Rates, prefix: str) -> Record:
+    return {
+        **_interval(rates.path, f"{prefix}path_rate", f"{prefix}path"),
+        **_interval(rates.seed, f"{prefix}seed_rate", f"{prefix}seed"),
+        **_interval(rates.difference, f"{prefix}difference", f"{prefix}difference"),
+    }
 
 
 def _interval(estimate: Estimate, name: str, bounds: str) -> Record:
@@ -615,8 +880,14 @@ TABLES: dict[str, Callable[[Case], list[Record]]] = {
     "bands": bands,
     "distances": distances,
     "path_gap": gaps,
+    "excess": excess,
+    "spread": spread,
+    "stopping": stopping,
+    "distribution": distributions,
+    "improvements": improvements,
     "recency": recency_by_history,
     "recency_contrast": recency_contrast,
+    "recency_trend": recency_trend,
     "phase": phase,
     "utility": utility,
     "stage_losses": stage_losses,
@@ -624,6 +895,7 @@ TABLES: dict[str, Callable[[Case], list[Record]]] = {
     "methods": methods,
     "method_utility": method_utility,
     "method_nearness": method_nearness,
-    "gap_growth": gap_rates,
+    "growth": gap_rates,
+    "growth_pairs": growth_pairs,
 }
 """Every table by name, in the order of the report."""

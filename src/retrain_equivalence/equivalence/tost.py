@@ -6,6 +6,9 @@ import math
 
 from scipy import stats
 
+PAIRED_T = "paired t"
+"""How findings name the paired t-test."""
+
 
 def paired_t(mean: float, se: float, n: int) -> float | None:
     """Return the two-sided p-value of `mean = 0` for n paired differences; null if they do not vary.

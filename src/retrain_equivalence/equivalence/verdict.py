@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.equivalence.estimate import Estimate, t_quantile
-from retrain_equivalence.equivalence.finding import DECISION_LEVEL, Finding, Verdict
+from retrain_equivalence.equivalence.finding import ALPHA, Finding, Verdict
 from retrain_equivalence.equivalence.runs import RunCounts
 from retrain_equivalence.equivalence.tost import tost
 
@@ -70,6 +70,8 @@ class Test:
     method: str
     smallest_n: int | None = None
     """Replicates below which the test cannot reach 5 % whatever the data; null if it always can."""
+    sample_R: tuple[float, ...] | None = field(default=None, compare=False, repr=False)
+    """The paired differences that it tests, nan where a replicate does not count; null: those of the estimate."""
 
 
 def judge(low: float, high: float, margin: float, rule: Rule) -> Verdict:
@@ -94,21 +96,20 @@ def _still(estimate: Estimate, margin: float) -> bool:
     return estimate.se <= ROUNDING * max(abs(estimate.value), abs(estimate.scaled(margin)))
 
 
-def n_to_decide(estimate: Estimate, margin: float, rule: Rule) -> int | None:
+def n_to_decide(estimate: Estimate, margin: float, rule: Rule, alpha: float = ALPHA) -> int | None:
     """Return the replicates at which the present estimate and spread would decide; null if more than 10,000.
 
-    The smallest n with `t(.95, n-1) sd / sqrt n < distance of the estimate from the margin`, `sd = se sqrt(n now)`: an
-    outlook in the spirit of a power calculation, not a promise, since the estimate moves too.
+    The smallest n with `t(1 - alpha, n-1) sd / sqrt n < distance of the estimate from the margin`, where
+    `sd = se sqrt(n now)`: an outlook in the spirit of a power calculation, no promise, since the estimate moves too.
     """
     if estimate.value is None or estimate.se is None or estimate.se <= 0:
         return None
     at = estimate.scaled(margin)
     room = abs(abs(estimate.value) - at) if rule is Rule.SIGNED else abs(estimate.value - at)
     sd = estimate.se * math.sqrt(estimate.n)
-    quantile = (1 + DECISION_LEVEL) / 2
 
     def decides(n: int) -> bool:
-        return t_quantile(quantile, n - 1) * sd / math.sqrt(n) < room
+        return t_quantile(1 - alpha, n - 1) * sd / math.sqrt(n) < room
 
     low, high = max(estimate.n, estimate.needs, 2), MOST_REPLICATES
     if not decides(high):
@@ -135,6 +136,7 @@ def conclude(
     counts: RunCounts,
     *,
     rule: Rule,
+    alpha: float = ALPHA,
     asked: Comparison | None = None,
     describes: str,
     refusal: str = "",
@@ -148,6 +150,7 @@ def conclude(
         estimate: number and spread.
         counts: the runs behind it.
         rule: how the bounds are read against a margin.
+        alpha: error rate of each definite verdict at the margin: the level of the two one-sided bounds.
         asked: the comparison that declared it; null describes only.
         describes: the sentence that is given where there is no verdict.
         refusal: why the declared margin cannot be judged on this number; empty if it can.
@@ -180,7 +183,13 @@ def conclude(
         missing=counts.missing,
     )
     if test is not None and asked is not None:
-        finding = replace(finding, p_value=test.p_value, p_method=test.method, n_needed=test.smallest_n)
+        finding = replace(
+            finding,
+            p_value=test.p_value,
+            p_method=test.method,
+            n_needed=test.smallest_n,
+            sample_R=estimate.sample_R if test.sample_R is None else test.sample_R,
+        )
     if asked is None or asked.margin is None:
         return finding
     margin, kind = asked.margin.value, "value"
@@ -204,7 +213,7 @@ def conclude(
         )
     if _still(estimate, float(margin)):
         return replace(finding, reason="the replicates do not vary, so nothing is known of the spread")
-    below, above = estimate.decision
+    below, above = estimate.bounds(1 - 2 * alpha)
     if below is None or above is None:
         return replace(finding, reason="the interval is not finite at this spread")
     verdict = judge(below, above, float(margin), rule)
@@ -213,7 +222,7 @@ def conclude(
         finding = replace(finding, p_equivalence=tost(estimate.value, estimate.se, estimate.n, float(margin)))
     shown = f"{margin:g} {estimate.unit}".strip()
     if verdict is Verdict.INCONCLUSIVE:
-        needed = n_to_decide(estimate, float(margin), rule)
+        needed = n_to_decide(estimate, float(margin), rule, alpha)
         outlook = (
             f"about n = {needed} would do at this estimate and spread"
             if needed
@@ -226,7 +235,15 @@ def conclude(
         )
     if rule is Rule.SIGNED:
         said = "inside" if verdict is Verdict.EQUIVALENT else "outside"
-        return replace(finding, reason=f"the 90 % interval [{below:.4g}, {above:.4g}] lies {said} ±{shown}")
+        return replace(
+            finding,
+            reason=f"the {100 * (1 - 2 * alpha):.3g} % interval [{below:.4g}, {above:.4g}] lies {said} ±{shown}",
+        )
     if verdict is Verdict.EQUIVALENT:
-        return replace(finding, reason=f"the upper one-sided 95 % bound {above:.4g} is below the margin {shown}")
-    return replace(finding, reason=f"the lower one-sided 95 % bound {below:.4g} is above the margin {shown}")
+        return replace(
+            finding,
+            reason=f"the upper one-sided {100 * (1 - alpha):.3g} % bound {above:.4g} is below the margin {shown}",
+        )
+    return replace(
+        finding, reason=f"the lower one-sided {100 * (1 - alpha):.3g} % bound {below:.4g} is above the margin {shown}"
+    )

@@ -19,6 +19,7 @@ from retrain_equivalence.execution import gpu
 from retrain_equivalence.execution import results_folder as folder
 from retrain_equivalence.execution.inputs import Inputs, put_datasets, read_inputs
 from retrain_equivalence.execution.keys import Environment
+from retrain_equivalence.execution.look import at_look
 from retrain_equivalence.execution.plan import Plan, plan_study
 from retrain_equivalence.execution.row_lengths import check_rows
 from retrain_equivalence.execution.runner import Event, Outcome, execute
@@ -113,6 +114,7 @@ def run(
     stop: StopFlag | None = None,
     progress: Callable[[Event], None] = lambda event: None,
     planned: Callable[[Plan], None] = lambda plan: None,
+    look: int | None = None,
 ) -> Results:
     """Run a study, or go on with it: whatever the store holds is reused.
 
@@ -124,19 +126,23 @@ def run(
         stop: set by a signal handler; tasks save themselves and the run raises `Interrupted`.
         progress: told of every task.
         planned: told of the plan before its first task.
+        look: one of the study's looks: only that many replicates are run. The folder keeps the whole study as its lock,
+            so that a table which is not complete is judged as what it is.
 
     Returns:
         The results, written to `out` too.
 
     Raises:
         Interrupted: if `stop` was set before everything was done.
+        StudyError: E-CFG-39 if the study declares no such look.
         InputError: if rows are refused by the tokenizer, before anything is trained.
         MachineError: E-ENV-06 if a GPU is asked for that torch cannot use.
     """
     given, flag = runtime or Runtime(), stop or StopFlag()
     gpu.require_gpu(given.device)
     started = time.time()
-    study = fetched(study, given)
+    registered = fetched(study, given)
+    study = registered if look is None else at_look(registered, look)
     made, inputs = plan(study, given)
     put_datasets(inputs, store)
     planned(made)
@@ -149,7 +155,7 @@ def run(
     trained = any(task.kind == "stage" for task in (*outcome.done, *outcome.reused))
     if refused and not trained and all(problem.code.startswith(InputError.prefix) for problem in refused):
         raise InputError(*refused)  # data that only a tokenizer could refuse: nothing was trained, so nothing is shown
-    return write_results(made, inputs, store, out, given, outcome, started=started, reused=reused)
+    return write_results(made, inputs, store, out, given, outcome, registered, started=started, reused=reused)
 
 
 def worker_count(study: Study, runtime: Runtime) -> int:
@@ -195,21 +201,22 @@ def write_results(
     out: Path,
     runtime: Runtime,
     outcome: Outcome,
+    registered: Study,
     *,
     started: float,
     reused: int,
 ) -> Results:
-    """Assemble the table, compare, and replace the files of the results folder."""
+    """Assemble the table, compare it as the registered study asks, and replace the files of the results folder."""
     from retrain_equivalence.execution.assemble import assemble
     from retrain_equivalence.records.table import to_parquet
 
-    study = planned.study
     frame = assemble(planned, store)
-    folder.replace_file(out / folder.LOCK, dump_study(study).encode())
+    folder.replace_file(out / folder.LOCK, dump_study(registered).encode())
     folder.replace_file(out / folder.ROWS, to_parquet(frame))
-    provenance = provenance_of(planned, inputs, store, runtime, outcome, started=started, reused=reused)
+    look = planned.study.replicates if planned.study.replicates < registered.replicates else None
+    provenance = provenance_of(planned, inputs, store, runtime, outcome, started=started, reused=reused, look=look)
     folder.replace_file(out / folder.PROVENANCE, folder.json_bytes(provenance))
-    findings = compare_folder(out, study, frame)
+    findings = compare_folder(out, registered, frame)
     failed = tuple(problem for _, problem in outcome.failed)
     return Results(directory=out, frame=frame, findings=findings, failed=failed, exit_code=outcome.exit_code)
 
@@ -231,7 +238,7 @@ def compare_folder(out: Path, study: Study | None = None, frame: pd.DataFrame | 
     from retrain_equivalence.study.load import load_study
 
     locked = study or load_study(folder.existing(out) / folder.LOCK)
-    rows = folder.read_rows(out) if frame is None else frame
+    rows = folder.read_columns(out) if frame is None else frame
     findings = compare(rows, locked)
     folder.replace_file(out / folder.FINDINGS, to_json(findings))
     folder.replace_file(out / folder.SUMMARY, summary_csv(findings).encode())
@@ -239,7 +246,15 @@ def compare_folder(out: Path, study: Study | None = None, frame: pd.DataFrame | 
 
 
 def provenance_of(
-    planned: Plan, inputs: Inputs, store: Store, runtime: Runtime, outcome: Outcome, *, started: float, reused: int
+    planned: Plan,
+    inputs: Inputs,
+    store: Store,
+    runtime: Runtime,
+    outcome: Outcome,
+    *,
+    started: float,
+    reused: int,
+    look: int | None,
 ) -> dict[str, object]:
     """Return what the numbers came from: versions, data, cost. Times and hosts are labels, never identity."""
     cost: dict[str, dict[str, float]] = {}
@@ -265,7 +280,7 @@ def provenance_of(
         "platform": platform.platform(),
         "cores": os.cpu_count() or 1,
         "environment": plain(environment_of(planned.study, runtime.device)),
-        "command": f"retrain-equivalence run {planned.study.name}",
+        "command": f"retrain-equivalence run {planned.study.name}" + (f" --look {look}" if look else ""),
         "datasets": {
             name: {
                 **plain(dataset.provenance),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from retrain_equivalence.core.units import Unit
 from retrain_equivalence.execution.plan import Measurement, Plan
-from retrain_equivalence.execution.specs import DistanceSpec, GapSpec, UnlearnSpec
+from retrain_equivalence.execution.specs import DistanceSpec, GapSpec, LabelSpec, ParameterSpec, UnlearnSpec
 from retrain_equivalence.execution.values import read_values
 from retrain_equivalence.records.table import COLUMNS, Status, combine, from_parquet
 from retrain_equivalence.store.base import Store
@@ -27,7 +27,7 @@ def assemble(plan: Plan, store: Store) -> pd.DataFrame:
         spec = plan.planned[measurement.task].spec
         if isinstance(spec, UnlearnSpec):
             others.append(_trajectory(measurement, store))
-        elif isinstance(spec, DistanceSpec | GapSpec):
+        elif isinstance(spec, DistanceSpec | GapSpec | LabelSpec | ParameterSpec):
             others.append(from_parquet(store.get(measurement.task).read("rows.parquet")))
         else:
             probes.append(_values(measurement, store, stages))

@@ -18,6 +18,8 @@ from retrain_equivalence.core.errors import InputError, RunError, raise_all
 from retrain_equivalence.core.identity import Digest, Key, canonical_json, digest_of_bytes
 from retrain_equivalence.execution.distances import distance_values
 from retrain_equivalence.execution.gaps import gap_values
+from retrain_equivalence.execution.labels import label_values
+from retrain_equivalence.execution.parameters import parameter_values
 from retrain_equivalence.execution.plan import Plan, Planned
 from retrain_equivalence.execution.signals import Interrupted, StopFlag
 from retrain_equivalence.execution.specs import (
@@ -26,6 +28,8 @@ from retrain_equivalence.execution.specs import (
     DistanceSpec,
     GapSpec,
     GivenSpec,
+    LabelSpec,
+    ParameterSpec,
     ProbeSpec,
     StageLossSpec,
     StageSpec,
@@ -135,6 +139,10 @@ class Bodies:
                 return self.distance(spec)
             case GapSpec() as spec:
                 return self.gap(spec)
+            case LabelSpec() as spec:
+                return self.labels(spec)
+            case ParameterSpec() as spec:
+                return self.parameters(spec)
 
     def digests(self, parents: tuple[Key, ...]) -> dict[Key, Digest]:
         """Return the digests under which the parents lie in the store."""
@@ -420,6 +428,17 @@ class Bodies:
         """Compute the coupled gaps of one unlearning's states, in predictions and in weights."""
         _, codec = self.states.base(spec.bases[0][1])
         return {"rows.parquet": gap_values(self.store, self.states, spec, self._cells(spec.cells, codec))}, {}
+
+    def labels(self, spec: LabelSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Read the label's loss and margin off the snapshots of all states."""
+        asked = self.plan.planned[spec.cells].spec
+        assert isinstance(asked, CellsSpec)
+        _, codec = self.states.base(asked.base)
+        return {"rows.parquet": label_values(self.store, spec, self._cells(spec.cells, codec))}, {}
+
+    def parameters(self, spec: ParameterSpec) -> tuple[Mapping[str, bytes | Path], Made]:
+        """Compute the declared distances between the weights of all states."""
+        return {"rows.parquet": parameter_values(self.store, self.states, spec)}, {}
 
     def distance(self, spec: DistanceSpec) -> tuple[Mapping[str, bytes | Path], Made]:
         """Compute the declared distances from the snapshots of all states."""

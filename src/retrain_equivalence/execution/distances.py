@@ -1,9 +1,10 @@
 """Distances among states: the declared pairs, for every test set, from their prediction snapshots.
 
-Pairs (see `docs/results.md`): a history's state against every replicate of its own oracle; oracles among themselves;
-history against history of other replicates, at equal steps and, where a comparison at matched forgetting was declared,
-at different ones. Test sets are never pooled. The Hilbertian distances are computed for all pairs from one Gram matrix;
-the others only against oracles, at the steps that the plan names.
+Pairs (see `docs/results.md`): a history's state against every replicate of its own oracle and, where an excess path gap
+was declared, of the oracles of the other orders; oracles among themselves; history against history of other replicates,
+at equal steps and, where a comparison at matched forgetting was declared, at different ones. Test sets are never
+pooled. The Hilbertian distances are computed for all pairs from one Gram matrix; the others only against a history's
+own oracles, at the steps that the plan names.
 
 Legend: N states, P positions, C cells.
 """
@@ -109,7 +110,8 @@ def _pairs(spec: DistanceSpec, states: list[Snapshot], kind: str) -> Iterator[tu
         if own and kind != "cross":
             for j in range(n, len(states)):
                 wanted = kind == "equal" or one.step in spec.divergences_at
-                if states[j].name.history == oracle_of[one.history] and wanted:
+                own_order = states[j].name.history == oracle_of[one.history]
+                if (own_order and wanted) or (spec.every_oracle and kind == "equal"):
                     yield i, j
         for j in range(n):
             two = states[j].name

@@ -80,7 +80,7 @@ def estimate(
         elif weight > 0:
             seconds = left * sum(float(m.made.get("seconds", 0.0)) for m in manifests) / weight
             disk = left * sum(size for m in manifests for size, _ in m.files.values()) / weight
-        elif kind in ("cells", "distance") and (like := list(store.manifests(kind))):
+        elif kind in ("cells", "distance", "gap", "label", "parameter") and (like := list(store.manifests(kind))):
             # They read all states at once, so a study that has grown has none of its own: the store's mean stands in.
             seconds = len(tasks) * sum(float(m.made.get("seconds", 0.0)) for m in like) / len(like)
             disk = len(tasks) * sum(size for m in like for size, _ in m.files.values()) / len(like)

@@ -3,7 +3,7 @@
 Pairs are *coupled*: two histories of one replicate (path pairs), which share their seeds and batches and differ in the
 order of stages alone; and two replicates of one history (seed pairs), the yardstick. Only states of the same unlearning
 and step are paired. Distances of `execution.distances` are between independent runs and bounded, so what they show of a
-gap is noise first and a ceiling last; these are for the one contrast `gap_growth` alone.
+gap is noise first and a ceiling last; these are for the one contrast `growth` alone.
 
     gap/label_logp    √(Σ_p w_p (log p_i(y_p) - log p_j(y_p))²), nats: unbounded, so growth cannot saturate
     gap/hellinger     √(Σ_p w_p H²_p): the primary distance, not squared; at most 1
@@ -27,16 +27,15 @@ from numpy.typing import NDArray
 from retrain_equivalence.core.identity import Key
 from retrain_equivalence.core.units import Unit
 from retrain_equivalence.execution.distances import open_snapshot
+from retrain_equivalence.execution.labels import label_cells
 from retrain_equivalence.execution.specs import GapSpec, Snapshot
-from retrain_equivalence.metrics import hellinger
+from retrain_equivalence.execution.weight_pairs import Pair, Weights, weight_pairs
+from retrain_equivalence.metrics.pointwise import hellinger
 from retrain_equivalence.metrics.reduction import item_weights, unscored
 from retrain_equivalence.records.table import Row, Status, frame_of, to_parquet
 from retrain_equivalence.store.base import Store
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
     from retrain_equivalence.execution.states import States
     from retrain_equivalence.probes import prediction
 
@@ -45,13 +44,6 @@ WEIGHTS = "weights"
 """What stands in the place of the test set where all weights are compared."""
 PARAMETER_UNIT = "L2 norm of weights"
 HELLINGER_UNIT = "Hellinger distance"
-
-WEIGHT_BYTES = 3 * 2**30
-"""Weights that are held at once: all states of a step of a tiny model, a few of one of a hundred million parameters."""
-
-
-Pair = tuple[int, int]
-"""Indices into the states of one step."""
 
 
 def coupled_pairs(states: Sequence[Snapshot], history_order: Sequence[str]) -> list[Pair]:
@@ -102,13 +94,6 @@ def gap_values(store: Store, states: States, spec: GapSpec, cells: prediction.Ce
         for i, j in pairs:
             rows.append(_row(here[i], here[j], PARAMETERS, WEIGHTS, norms.get((i, j)), PARAMETER_UNIT, (i, j) in norms))
     return to_parquet(frame_of(rows))
-
-
-def label_cells(cells: prediction.Cells) -> NDArray[np.int64]:
-    """Return at which cell each position's label lies, [P]: before the rest, or at its own token."""
-    if cells.listed_PL is not None:
-        return np.full(len(cells.positions), cells.listed_PL.shape[1] - 1, dtype=np.int64)
-    return np.asarray([text.ids[target] for text in cells.texts for target in text.targets], dtype=np.int64)
 
 
 def _predicted(
@@ -167,42 +152,11 @@ def _row(one: Snapshot, two: Snapshot, probe: str, item: str, value: float | Non
 def parameter_gaps(
     states: States, here: Sequence[Snapshot], pairs: Sequence[Pair], bases: Mapping[int, Key]
 ) -> dict[Pair, float]:
-    """Return `‖θ_i - θ_j‖₂` of each pair, summed in float64.
-
-    States are opened block by block, at most `WEIGHT_BYTES` at once: two blocks are held, every pair between them is
-    done, and a pair of blocks in which there is nothing to do is never opened.
-    """
-    from retrain_equivalence.models.weights import weights_of
-
-    if not pairs:
-        return {}
-    # Path pairs share a replicate: with these next to each other most of them lie in one block.
-    order = sorted({i for pair in pairs for i in pair}, key=lambda i: here[i].name.replicate)
-
-    def model_of(i: int) -> PreTrainedModel:
-        state = here[i]
-        return states.merged(state.state, bases[state.name.replicate], state.step or None)[0]
-
-    size = max(1, WEIGHT_BYTES // (2 * sum(tensor.nbytes for tensor in model_of(order[0]).parameters())))
-    blocks = [order[start : start + size] for start in range(0, len(order), size)]
-    found: dict[Pair, float] = {}
-    for number, block in enumerate(blocks):
-        held: dict[int, dict[str, Tensor]] = {}
-        for other in blocks[number:]:
-            inside = {*block, *other}
-            wanted = [p for p in pairs if p not in found and p[0] in inside and p[1] in inside]
-            if not wanted:
-                continue
-            held = {i: kept for i, kept in held.items() if i in block}
-            for i in sorted({i for pair in wanted for i in pair} - held.keys()):
-                # Copies: the model object is shared, and the next state overwrites it.
-                held[i] = weights_of(model_of(i))
-            for i, j in wanted:
-                found[i, j] = norm_of_difference(held[i], held[j])
-    return found
+    """Return `‖θ_i - θ_j‖₂` of each pair, summed in float64."""
+    return {pair: norm_of_difference(one, two) for pair, one, two in weight_pairs(states, here, pairs, bases)}
 
 
-def norm_of_difference(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> float:
+def norm_of_difference(one: Weights, two: Weights) -> float:
     """Return `√(Σ (θ_i - θ_j)²)` over tensors of equal names, summed in float64.
 
     >>> import torch

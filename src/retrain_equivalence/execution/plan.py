@@ -23,6 +23,8 @@ from retrain_equivalence.execution.specs import (
     DistanceSpec,
     GapSpec,
     GivenSpec,
+    LabelSpec,
+    ParameterSpec,
     ProbeSpec,
     RowsOf,
     Snapshot,
@@ -40,6 +42,7 @@ from retrain_equivalence.recipes.model import LoraTuning, TinyModel
 from retrain_equivalence.recipes.probe import AnyProbe, PredictionProbe, probe_name, probe_stage
 from retrain_equivalence.recipes.training import TrainingRecipe
 from retrain_equivalence.records.state_name import StateName
+from retrain_equivalence.study.questions import parameter_distances
 from retrain_equivalence.study.study import Given, Study
 from retrain_equivalence.training.duration import n_steps
 
@@ -136,6 +139,7 @@ class _Planner:
         self._measure_nodes(trained)
         runs = self._unlearn_all(trained)
         self._predict_and_compare(trained, runs)
+        self._compare_parameters(trained, runs)
         self.plan.stage_costs = self._stage_costs()
         self._refuse_idle_givens()
         return self.plan
@@ -476,13 +480,16 @@ class _Planner:
         )
         ends = [of_trained(name, r) for name in histories for r in range(study.replicates)]
         oracle_of = tuple((history.name, history.oracle().name) for history in study.all_histories())
-        cross = any(c.contrast == "path_gap" and c.alignment == "at_forget_level" for c in study.comparisons)
+        matched = [c.contrast for c in study.comparisons if c.alignment == "at_forget_level"]
+        cross = bool({"path_gap", "oracle_bias"} & set(matched))
+        # One shared oracle leaves no excess: the other orders' oracles are the own one.
+        excess = len(oracle_names) > 1 and any(c.contrast == "excess_path_gap" for c in study.comparisons)
 
         def distances(states: tuple[Snapshot, ...], unlearning: str, last: int) -> None:
             spec = DistanceSpec(
                 probe=probe, cells=cells, states=states, oracles=oracles, oracle_of=oracle_of,
                 history_order=tuple(histories), unlearning=unlearning, cross_steps=cross and bool(unlearning),
-                divergences_at=(0,) if not unlearning else (last,),
+                divergences_at=(0,) if not unlearning else (last,), every_oracle=excess,
             )  # fmt: skip
             parents = tuple(dict.fromkeys((cells, *(s.task for s in (*states, *oracles)))))
             named = name_task("distance", _without(spec, "cells"), parents, self.environment)
@@ -502,10 +509,20 @@ class _Planner:
             name = StateName(history="", replicate=0, unlearning=unlearning)
             self.plan.measurements.append(Measurement(task=key, state=name, probe="gap", checkpoint=key))
 
-        # Of several prediction probes the first gives the gaps: their rows are named by no probe.
-        first = next(other for other in study.probes if isinstance(other, PredictionProbe))
-        parting = probe == first and any(comparison.contrast == "gap_growth" for comparison in study.comparisons)
+        def labels(states: tuple[Snapshot, ...], unlearning: str) -> None:
+            spec = LabelSpec(cells=cells, states=states)
+            parents = tuple(dict.fromkeys((cells, *(s.task for s in states))))
+            named = name_task("label", _without(spec, "cells"), parents, self.environment)
+            key = self._add(named, spec, f"labels {unlearning or 'trained'}", 20.0 * len(states))
+            name = StateName(history="", replicate=0, unlearning=unlearning)
+            self.plan.measurements.append(Measurement(task=key, state=name, probe="label", checkpoint=key))
+
+        # Of several prediction probes the first gives the gaps and the labels: their rows are named by no probe.
+        first = probe == next(other for other in study.probes if isinstance(other, PredictionProbe))
+        parting = first and any(comparison.contrast == "growth" for comparison in study.comparisons)
         distances(tuple(ends), "", 0)
+        if first:
+            labels((*ends, *oracles), "")
         if parting:
             gaps(tuple(ends), "")
         for unlearning in study.unlearnings:
@@ -523,8 +540,58 @@ class _Planner:
                         at = replace(state_name, step=step)
                         states.append(Snapshot(name=at, task=task, step=0 if taken else step, state=run))
             distances(tuple(states), unlearning.name, unlearning.last if unlearning.replay else steps[-1])
+            unlearned = tuple(state for state in states if state.name.unlearning)
+            if first:
+                labels(unlearned, unlearning.name)
             if parting:
-                gaps(tuple(state for state in states if state.name.unlearning), unlearning.name)
+                gaps(unlearned, unlearning.name)
+
+    def _compare_parameters(
+        self, trained: dict[tuple[str, int], tuple[Key, Key]], runs: dict[tuple[str, int, str], Key]
+    ) -> None:
+        """Distances between weights, where a comparison names them: they open every state's weights once more."""
+        study = self.study
+        measures = parameter_distances(study.comparisons)
+        if not measures:
+            return
+        bases = {replicate: base for (_, replicate), (_, base) in trained.items()}
+
+        def of_trained(history: str, replicate: int) -> Snapshot:
+            state, _ = trained[history, replicate]
+            return Snapshot(name=StateName(history=history, replicate=replicate), task=state, step=0, state=state)
+
+        histories = study.all_histories()
+        oracles = tuple(
+            of_trained(oracle.name, r)
+            for oracle in study.oracles()
+            for r in range(study.replicates + study.oracle_replicates)
+        )
+
+        def compared(states: tuple[Snapshot, ...], unlearning: str) -> None:
+            spec = ParameterSpec(
+                measures=measures, states=states, oracles=oracles, bases=tuple(bases.items()), unlearning=unlearning,
+                oracle_of=tuple((history.name, history.oracle().name) for history in histories),
+            )  # fmt: skip
+            read = (*(s.state for s in (*states, *oracles)), *bases.values())
+            named = name_task("parameter", plain(spec), tuple(dict.fromkeys(read)), self.environment)
+            key = self._add(named, spec, f"parameters {unlearning or 'trained'}", 100.0 * len(states))
+            name = StateName(history="", replicate=0, unlearning=unlearning)
+            self.plan.measurements.append(Measurement(task=key, state=name, probe="parameters", checkpoint=key))
+
+        compared(tuple(of_trained(h.name, r) for h in histories for r in range(study.replicates)), "")
+        for unlearning in study.unlearnings:
+            last = []
+            for history in histories:
+                for r in range(study.replicates):
+                    run = runs.get((history.name, r, unlearning.name))
+                    if run is None:
+                        continue
+                    name = StateName(
+                        history=history.name, replicate=r, unlearning=unlearning.name, step=unlearning.last
+                    )
+                    step = 0 if self._is_one_state(run) else unlearning.last
+                    last.append(Snapshot(name=name, task=run, step=step, state=run))
+            compared(tuple(last), unlearning.name)
 
     # -- cost ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from retrain_equivalence.core.units import Unit
 from retrain_equivalence.execution.results_folder import read_findings
 from retrain_equivalence.study.questions import PREDICTION
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from retrain_equivalence.study.study import Comparison, Study
 
 GAP_PROBE = "/hellinger"
-"""The distance whose gaps a pilot is asked for: the one that verdicts are read on."""
+"""The distance that a pilot is asked for: the one that verdicts are read on."""
 
 
 def power_lines(study: Study) -> tuple[str, ...]:
@@ -32,7 +33,19 @@ def power_lines(study: Study) -> tuple[str, ...]:
         lines.append(f"       {_names(scalars)}: {_of_scalars(n)}{_without_margin(scalars)}.")
     if distances:
         lines.append(f"       {_names(distances)}: {_of_predictions(distances, n)}{_without_margin(distances)}.")
+    if study.looks:
+        lines.append(f"       {_of_looks(study)}.")
     return tuple(lines)
+
+
+def _of_looks(study: Study) -> str:
+    from retrain_equivalence.equivalence.finding import ALPHA
+    from retrain_equivalence.equivalence.spending import levels
+
+    spent = levels(study.looks, study.replicates, ALPHA)
+    stops = zip((*study.looks, study.replicates), spent, strict=True)
+    each = ", ".join(f"n = {n} at {100 * level:.2g} %" for n, level in stops)
+    return f"looks: each one-sided bound is read at {each}, {100 * ALPHA:g} % in all; any other table is interim"
 
 
 def _of_distances(comparison: Comparison) -> bool:
@@ -74,36 +87,50 @@ def _of_predictions(comparisons: list[Comparison], n: int) -> str:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PilotGap:
-    """The path gap that a study could detect on one test set, from the spread in a finished one."""
+PILOTED = {
+    ("path_gap", "G_ab"): "a path gap of {size} {unit}",
+    ("oracle_bias", "B_h"): "a distance to the oracle beyond seed noise of {size} {unit}",
+    ("oracle_distance", "D_ho/D_oo"): "{size} times the band from once the band",
+    ("improvement", "D_ho(end)-D_ho(0)"): "a change of the distance to the oracle of {size} {unit}",
+}
+"""What a pilot is asked for: contrast and quantity -> the words for the smallest size that is detected."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PilotSpread:
+    """What a study could detect of one quantity on one test set, from the spread in a finished one."""
+
+    contrast: str
+    quantity: str
     probe: str
     test_set: str
     n: int
-    """Replicates of the pilot, the fewest behind its gaps."""
-    gaps: int
-    """Pairs of histories, over all unlearnings, that the spread is taken from."""
+    """Replicates of the pilot, the fewest behind its numbers."""
+    numbers: int
+    """Histories or pairs, over all unlearnings, that the spread is taken from."""
     sd: float
-    """The largest of their standard deviations per replicate, in `unit`."""
+    """The largest of their standard deviations per replicate, in `unit`; of a ratio, of its logarithm."""
     detectable: float | None
-    """The gap that the study's replicates find with 80 % power at two-sided 5 %; null with one replicate."""
+    """The size that the study's replicates find with 80 % power at two-sided 5 %; null with one replicate."""
     unit: str
 
     def line(self, replicates: int) -> str:
         """Return the sentence that `plan` prints."""
-        found = "no gap" if self.detectable is None else f"a path gap of {self.detectable:.3g} {self.unit}"
+        words = PILOTED[self.contrast, self.quantity]
+        found = "nothing" if self.detectable is None else words.format(size=f"{self.detectable:.3g}", unit=self.unit)
+        log = " of the logarithm" if self.unit == Unit.RATIO else ""
         return (
             f"       {self.test_set}: {replicates} replicates detect {found} "
-            f"(sd {self.sd:.3g}, the largest of {self.gaps} gaps, {self.n} replicates)"
+            f"(sd{log} {self.sd:.3g}, the largest of {self.numbers}, {self.n} replicates)"
         )
 
 
-def pilot_gaps(folder: Path, replicates: int) -> tuple[PilotGap, ...]:
-    """Return what path gaps a study could detect, from the end-of-unlearning gaps in a results folder.
+def pilot_spreads(folder: Path, replicates: int) -> tuple[PilotSpread, ...]:
+    """Return what a study could detect, from the numbers at the end of unlearning in a results folder.
 
-    A jackknife interval of half width h at level 1 - a on n replicates has `sd = h sqrt n / t(1 - a/2, n - 1)`. The
-    spread of a gap near 0 shrinks faster than `1 / sqrt n`, so the answer errs on the side of more replicates.
+    A jackknife interval of half width h at level 1 - a on n replicates has `sd = h sqrt n / t(1 - a/2, n - 1)`; of a
+    ratio, h is taken of the logarithm. The spread of a gap near 0 shrinks faster than `1 / sqrt n`, so the answer errs
+    on the side of more replicates.
 
     Args:
         folder: the pilot's results.
@@ -114,33 +141,42 @@ def pilot_gaps(folder: Path, replicates: int) -> tuple[PilotGap, ...]:
     """
     from retrain_equivalence.equivalence.power import detectable_effect
 
-    places: dict[tuple[str, str], list[tuple[float, Finding]]] = {}
-    for finding in read_findings(folder, _is_gap):
+    places: dict[tuple[str, str, str, str], list[tuple[float, Finding]]] = {}
+    for finding in read_findings(folder, _is_piloted):
         if (sd := _sd(finding)) is not None:
-            places.setdefault((finding.probe, finding.test_set), []).append((sd, finding))
-    return tuple(
-        PilotGap(
-            probe=probe,
-            test_set=test_set,
-            n=min(finding.n for _, finding in found),
-            gaps=len(found),
-            sd=max(sd for sd, _ in found),
-            detectable=detectable_effect(replicates) * max(sd for sd, _ in found) if replicates > 1 else None,
-            unit=found[0][1].unit,
+            place = (finding.contrast, finding.quantity, finding.probe, finding.test_set)
+            places.setdefault(place, []).append((sd, finding))
+    spreads = []
+    for (contrast, quantity, probe, test_set), found in places.items():
+        sd = max(sd for sd, _ in found)
+        size = detectable_effect(replicates) * sd if replicates > 1 else None
+        is_ratio = found[0][1].unit == Unit.RATIO
+        spreads.append(
+            PilotSpread(
+                contrast=contrast,
+                quantity=quantity,
+                probe=probe,
+                test_set=test_set,
+                n=min(finding.n for _, finding in found),
+                numbers=len(found),
+                sd=sd,
+                detectable=math.exp(size) if is_ratio and size is not None else size,
+                unit=found[0][1].unit,
+            )
         )
-        for (probe, test_set), found in places.items()
-    )
+    return tuple(spreads)
 
 
-def _is_gap(item: dict[str, Any]) -> bool:
-    place = (item["contrast"], item["quantity"], item["alignment"])
-    return place == ("path_gap", "G_ab", "at_end") and str(item["probe"]).endswith(GAP_PROBE)
+def _is_piloted(item: dict[str, Any]) -> bool:
+    place = (item["contrast"], item["quantity"])
+    return place in PILOTED and item["alignment"] == "at_end" and str(item["probe"]).endswith(GAP_PROBE)
 
 
 def _sd(finding: Finding) -> float | None:
     from retrain_equivalence.equivalence.estimate import t_quantile
 
-    if finding.low is None or finding.high is None or finding.n < 2:
+    low, high = finding.low, finding.high
+    if low is None or high is None or finding.n < 2:
         return None
-    half = (finding.high - finding.low) / 2
+    half = (math.log(high / low) if finding.unit == Unit.RATIO else high - low) / 2
     return half * math.sqrt(finding.n) / t_quantile((1 + finding.level) / 2, finding.n - 1)

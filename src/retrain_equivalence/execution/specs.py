@@ -173,6 +173,8 @@ class DistanceSpec:
     """Whether pairs of different steps are wanted, for comparisons at matched forgetting."""
     divergences_at: tuple[int, ...]
     """Steps at which the costlier divergences are computed too."""
+    every_oracle: bool = False
+    """Whether states are held against the oracles of the other orders too, for the excess path gap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,4 +193,33 @@ class GapSpec:
     history_order: tuple[str, ...]
 
 
-Spec = BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | StageLossSpec | DistanceSpec | GapSpec
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelSpec:
+    """Read the label's loss and margin off snapshots, item by item."""
+
+    cells: Key
+    states: tuple[Snapshot, ...]
+    """Trained ends and oracles, or the saved states of one unlearning."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterSpec:
+    """Compute the declared distances between weights: states to their own oracles, oracles among themselves."""
+
+    measures: tuple[str, ...]
+    """Of `execution.parameters.MEASURES`."""
+    states: tuple[Snapshot, ...]
+    """Trained ends, or the last states of one unlearning; no prediction is read, so `task` is the state's own."""
+    oracles: tuple[Snapshot, ...]
+    oracle_of: tuple[tuple[str, str], ...]
+    """(history, its oracle)."""
+    bases: tuple[tuple[int, Key], ...]
+    """(replicate, its base model)."""
+    unlearning: str
+    """Empty: trained states, oracles among themselves included."""
+
+
+Spec = (
+    BaseSpec | GivenSpec | StageSpec | UnlearnSpec | CellsSpec | ProbeSpec | StageLossSpec | DistanceSpec | GapSpec
+    | LabelSpec | ParameterSpec
+)  # fmt: skip

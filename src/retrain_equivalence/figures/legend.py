@@ -56,6 +56,12 @@ def of_series(series: Sequence[Series], extra: Iterable[Entry] = ()) -> tuple[En
     return (*lines, *extra)
 
 
+def of_kinds(kinds: Iterable[Series], extra: Iterable[Entry] = ()) -> tuple[Entry, ...]:
+    """Return a legend of points, one per kind of number, followed by further entries."""
+    points = (Entry(label=s.label, mark="point", colour=s.colour, shape=s.shape) for s in kinds)
+    return (*points, *extra)
+
+
 ORACLE_LEVEL = Entry(label="retrain oracle, mean and 95 % interval", mark="band", colour=ORACLE.light, dash=(5, 3))
 RETRAIN_BAND = Entry(
     label="retrain-retrain distance, mean and 95 % interval", mark="band", colour=ORACLE.light, dash=(5, 3)

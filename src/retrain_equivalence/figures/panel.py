@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from retrain_equivalence.figures.chart import shown
-from retrain_equivalence.figures.palette import ORACLE, Series
+from retrain_equivalence.figures.palette import INK, ORACLE, Series
 from retrain_equivalence.figures.thin import thinned
 from retrain_equivalence.figures.ticks import log_ticks
 
@@ -54,6 +54,8 @@ def line_panel(
     log: bool = False,
     arrows: bool = False,
     joined: bool = True,
+    rings: pd.DataFrame | None = None,
+    uprights: Sequence[float] = (),
 ) -> alt.TopLevelMixin:
     """Return lines with bands, one per series, over horizontal reference bands.
 
@@ -68,6 +70,8 @@ def line_panel(
         log: whether the vertical axis is logarithmic; rows that are not positive are left out, and the caller says so.
         arrows: whether `x` is a measured quantity too: lines then follow the frame's order, not ascending `x`.
         joined: whether points of a series are joined by a line; if not, every point is drawn, however many.
+        rings: points to be marked, as columns `series`, `x`, `y`: an open ring around each, in its series' colour.
+        uprights: where on the horizontal axis something stands for all series: dashed lines.
 
     Returns:
         An Altair chart, to be drawn by `chart.to_svg`.
@@ -115,6 +119,9 @@ def line_panel(
                 .mark_area(opacity=0.14, clip=is_outside)
                 .encode(x=x, y=alt.Y("low:Q", scale=scale, axis=y_format), y2="high:Q", color=colour)
             )
+    if uprights:
+        upright = alt.Chart(pd.DataFrame({"x": list(uprights)}))
+        layers.append(upright.mark_rule(color=INK.light, strokeDash=[2, 3], strokeWidth=1.5).encode(x=x))
     base = alt.Chart(data)
     order = alt.Order("order:Q")
     width = 2 if len(names) <= MOST_BANDS else 1.2
@@ -129,6 +136,9 @@ def line_panel(
         dots = dots.groupby("series", sort=True).tail(1)
     if len(dots):
         layers.append(alt.Chart(dots).mark_point(clip=False, opacity=1).encode(x=x, y=y, color=colour, shape=shape))
+    if rings is not None and len(rings):
+        marked = alt.Chart(rings).mark_point(shape="circle", filled=False, size=190, strokeWidth=1.8, opacity=1)
+        layers.append(marked.encode(x=x, y=y, color=colour))
     return finished(layers, title)
 
 

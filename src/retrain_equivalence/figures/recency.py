@@ -67,50 +67,9 @@ def position_panel(
     return finished([line, bars, points, hollow, above], title, height=250)
 
 
-PARTS: tuple[tuple[str, str], ...] = (("total", "total"), ("head_start", "head start"), ("speed", "speed"))
-"""Frame name and words of the decomposition: total = head start + speed."""
-
-
-def parts_panel(
-    frame: pd.DataFrame, *, title: str, x_title: str, domain: tuple[float, float] | None = None
-) -> alt.TopLevelMixin:
-    """Return total, head start and speed of each contrast as intervals around zero.
-
-    Args:
-        frame: columns `label` (the contrast), `part` (see `PARTS`), `estimate`, `low`, `high`.
-        title: of this panel.
-        x_title: with unit.
-        domain: common to neighbouring panels.
-    """
-    import altair as alt
-    import pandas as pd
-
-    data = frame.copy()
-    data["label"] = [shown(text, 30) for text in data["label"]]
-    words = dict(PARTS)
-    data["part"] = [words[part] for part in data["part"]]
-    order = list(dict.fromkeys(data["label"]))
-    parts = [word for _, word in PARTS]
-    scale: Any = alt.Scale(zero=True, nice=domain is None)
-    if domain:
-        scale.domain = list(domain)
-    axis = alt.Axis(title=shown(x_title), grid=True, tickCount=5)
-    x = alt.X("estimate:Q", scale=scale, axis=axis)
-    y = alt.Y(
-        "label:N",
-        sort=order,
-        scale=alt.Scale(domain=order),
-        axis=alt.Axis(title=None, domain=False, ticks=False, grid=False, labelColor=INK.light),
-    )
-    offset = alt.YOffset("part:N", sort=parts, scale=alt.Scale(domain=parts))
-    colours, shapes = [INK.light, SERIES[0].light, SERIES[1].light], ["square", "circle", "triangle-up"]
-    colour = alt.Color("part:N", scale=alt.Scale(domain=parts, range=colours), legend=None)
-    shape = alt.Shape("part:N", scale=alt.Scale(domain=parts, range=shapes), legend=None)
-    zero = alt.Chart(pd.DataFrame({"estimate": [0.0]})).mark_rule(color=MUTED.light).encode(x=x)
-    bars = alt.Chart(data.dropna(subset=["low", "high"])).mark_rule(strokeWidth=2, clip=True).encode(
-        x=alt.X("low:Q", scale=scale, axis=axis), x2="high:Q", y=y, yOffset=offset, color=colour
-    )  # fmt: skip
-    points = alt.Chart(data.dropna(subset=["estimate"])).mark_point(size=60, opacity=1).encode(
-        x=x, y=y, yOffset=offset, color=colour, shape=shape
-    )  # fmt: skip
-    return finished([zero, bars, points], title, height=max(150, 84 + 50 * len(order)))
+PARTS: tuple[Series, ...] = (
+    Series(name="total", label="total", colour=INK.light, dash=(1, 0), shape="square"),
+    Series(name="head_start", label="head start", colour=SERIES[0].light, dash=(1, 0), shape="circle"),
+    Series(name="speed", label="speed", colour=SERIES[1].light, dash=(1, 0), shape="triangle-up"),
+)
+"""Looks of the decomposition, which `beside.beside_panel` draws: total = head start + speed."""

@@ -11,7 +11,18 @@ from retrain_equivalence.figures.forest import LOOKS, forest_panel
 from retrain_equivalence.figures.legend import MARGIN_LINE, RETRAIN_BAND, Entry
 from retrain_equivalence.figures.palette import ORACLE
 from retrain_equivalence.figures.panel import common_domain, line_panel
-from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns, one_band, spanning
+from retrain_equivalence.report.material import (
+    JACKKNIFE,
+    Material,
+    column,
+    id_column,
+    is_end,
+    mean_columns,
+    one_band,
+    spanning,
+    unlearning_of,
+    where_of,
+)
 from retrain_equivalence.report.words import (
     MEASURES,
     MOST_LOOKS,
@@ -136,7 +147,9 @@ def _columns(material: Material) -> tuple[Column, ...]:
         Column(
             head="95 % interval of the ratio", text=lambda r: interval(r["ratio_low"], r["ratio_high"]), numeric=True
         ),
-    )
+        id_column("oracle_distance", "D_ho/D_oo", alignment=where_of, unlearning=unlearning_of,
+                  other=lambda r: r["oracle"]),
+    )  # fmt: skip
 
 
 def _other_measures(material: Material, records: list[Record]) -> Table:

@@ -9,13 +9,13 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from retrain_equivalence.equivalence.finding import Finding
+from retrain_equivalence.equivalence.finding import Finding, id_of
 from retrain_equivalence.figures.elements import Column, Record
 from retrain_equivalence.figures.legend import Entry, of_series
 from retrain_equivalence.figures.palette import Series
 from retrain_equivalence.figures.panel import Band
 from retrain_equivalence.recipes.model import GgufModel
-from retrain_equivalence.report.words import Named, interval, legend_of, named, number, replicates
+from retrain_equivalence.report.words import Named, counted, interval, legend_of, named, number, replicates
 from retrain_equivalence.study.study import Study
 
 INTERVAL = "95 % t interval over replicates"
@@ -63,13 +63,28 @@ class Material:
         kind = f"{bits.group(1)}-bit GGUF file" if bits else "GGUF file"
         return f"Base model: dequantised from a {kind} ({file}), not the original weights."
 
+    @cached_property
+    def runs(self) -> tuple[int, int]:
+        """How many of the study's runs are in the table, and how many are registered.
+
+        At a declared look the table of runs knows of the replicates up to it only; the study knows of all.
+        """
+        records = self.tables["runs"]
+        return sum(r["registered"] - r["missing"] for r in records), len(records) * self.study.replicates
+
+    @cached_property
+    def interim(self) -> str:
+        """A phrase that every caption carries while registered runs are missing; else empty."""
+        there, registered = self.runs
+        return f"Interim: {number(there)} of {counted(registered, 'run')}" if there < registered else ""
+
     def short(self, history: str) -> str:
         """Return a history's short name; an unknown one keeps its own."""
         return self.names[history].short if history in self.names else history
 
     def caption(self, what: str, numbers: Iterable[int | None], how: str = INTERVAL) -> str:
-        """Return a caption: what is drawn and in which unit, n, how the interval was made, and the model's note."""
-        parts = [what.rstrip("."), f"{replicates(numbers)}; {how}", self.model_note.rstrip(".")]
+        """Return a caption: what is drawn and in which unit, n, how the interval was made, and what else to know."""
+        parts = [what.rstrip("."), f"{replicates(numbers)}; {how}", self.interim, self.model_note.rstrip(".")]
         return " ".join(f"{part}." for part in parts if part)
 
     def unlearnings(self, records: Iterable[Record]) -> list[str]:
@@ -91,6 +106,33 @@ def mean_columns(what: str = "mean", keys: tuple[str, str, str] = ("mean", "low"
 def column(head: str, key: str, words: Callable[[Any], str] = str, *, numeric: bool = False) -> Column:
     """Return a column that shows one field of a record."""
     return Column(head=head, text=lambda r: words(r[key]), numeric=numeric)
+
+
+def id_column(contrast: str, quantity: str, **fields: Any) -> Column:
+    """Return the column of the ids by which `trace` finds the rows behind each number.
+
+    Args:
+        contrast: of the findings.
+        quantity: of the findings; where it differs by row, the record's own `quantity` is read if this is empty.
+        **fields: coordinates that are not read from the record: values, or functions of the record.
+    """
+
+    def text(r: Record) -> str:
+        read = {name: r[name] for name in ("probe", "test_set", "unlearning", "history", "step") if name in r}
+        told = {name: value(r) if callable(value) else value for name, value in fields.items()}
+        return id_of(contrast=contrast, quantity=quantity or r["quantity"], **(read | told))
+
+    return Column(head="id", text=text)
+
+
+def where_of(record: Record) -> str:
+    """Return the alignment of a record that has a step and knows whether it is the last one."""
+    return "trained" if record["step"] == 0 else "at_end" if record["last"] else "at_step"
+
+
+def unlearning_of(record: Record) -> str:
+    """Return the unlearning of a record as findings have it: a trained state has none."""
+    return "" if record["step"] == 0 else str(record["unlearning"])
 
 
 def one_band(levels: Sequence[tuple[float, float | None, float | None]]) -> tuple[Band, ...]:

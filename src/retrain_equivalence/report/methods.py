@@ -52,7 +52,7 @@ ALIGNMENTS = {"at_end": "at the last step", "at_forget_level": "at equal forgett
 def methods(material: Material) -> Section:
     """Return the table of methods, the rates at which histories part, and what each method keeps of three aims."""
     records = _grouped(material, material.tables["methods"])
-    rates = [r for r in _grouped(material, material.tables["gap_growth"]) if r["measure"] in GAP_MEASURES]
+    rates = [r for r in _grouped(material, material.tables["growth"]) if r["measure"] in GAP_MEASURES]
     if not records:
         return Section(name="methods", title="Methods")
     figures = tuple(figure for figure in (_forest(material, rates),) if figure is not None)

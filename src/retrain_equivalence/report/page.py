@@ -20,14 +20,20 @@ from retrain_equivalence.figures.elements import Record, Section
 from retrain_equivalence.figures.page import render_page, write_page
 from retrain_equivalence.records.table import from_parquet
 from retrain_equivalence.report.about import citations, configuration, cost, provenance
+from retrain_equivalence.report.claims import claims
 from retrain_equivalence.report.distances import distances
 from retrain_equivalence.report.forgetting_and_utility import forgetting_and_utility
+from retrain_equivalence.report.growth import growth
+from retrain_equivalence.report.improvement import improvement
+from retrain_equivalence.report.laws import laws
 from retrain_equivalence.report.material import Material
 from retrain_equivalence.report.methods import methods
 from retrain_equivalence.report.path_gap import path_gap
 from retrain_equivalence.report.prefix_tree import prefix_tree
 from retrain_equivalence.report.recency import recency
+from retrain_equivalence.report.spread import spread
 from retrain_equivalence.report.stage_losses import runs, stage_losses
+from retrain_equivalence.report.stopping import stopping
 from retrain_equivalence.report.trajectories import trajectories
 from retrain_equivalence.report.verdict import all_findings, answer
 from retrain_equivalence.study.load import load_study
@@ -38,10 +44,16 @@ ROWS, LOCK, FINDINGS, PROVENANCE, REPORT = (
 )  # fmt: skip
 
 SECTIONS: tuple[Callable[[Material], Section], ...] = (
+    claims,
     prefix_tree,
     trajectories,
     distances,
+    improvement,
+    stopping,
+    laws,
+    spread,
     path_gap,
+    growth,
     methods,
     recency,
     forgetting_and_utility,
@@ -86,9 +98,8 @@ def write_report(directory: Path) -> Path:
 
 
 def _is_shown(finding: Mapping[str, Any]) -> bool:
-    """Whether a section may show a finding: what was declared, and slopes, which no table of the report holds."""
-    declared = bool(finding["verdict"] or finding["family"])
-    return declared or (finding["contrast"] == "growth" and finding["estimate"] is not None)
+    """Whether a section may show a finding: what was declared; the tables of the report hold everything else."""
+    return bool(finding["verdict"] or finding["family"])
 
 
 def _read(directory: Path, name: str) -> bytes:
@@ -136,7 +147,7 @@ def render(
     # Altair would check every part of every chart against its schema; the charts' own tests do that.
     with debug_mode(False):
         made = [section(material) for section in SECTIONS]
-    shown = [section for section in made if section.figures or section.tables or section.text]
+    shown = [section for section in made if section.points or section.figures or section.tables or section.text]
     return render_page(
         (files("retrain_equivalence.report") / "templates" / "page.html.j2").read_text(encoding="utf-8"),
         sections=shown,

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
+from retrain_equivalence.figures.beside import beside_panel
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
-from retrain_equivalence.figures.legend import Entry, of_series
-from retrain_equivalence.figures.palette import ORACLE, Series, series_of
+from retrain_equivalence.figures.legend import Entry, of_kinds, of_series
+from retrain_equivalence.figures.palette import ORACLE, SERIES, Series, series_of
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.distances import in_test_set_order, measure_words, primary
-from retrain_equivalence.report.material import JACKKNIFE, Material, column, is_end, mean_columns
-from retrain_equivalence.report.words import interval, number, test_set
+from retrain_equivalence.report.material import (
+    JACKKNIFE,
+    Material,
+    column,
+    id_column,
+    is_end,
+    mean_columns,
+    unlearning_of,
+    where_of,
+)
+from retrain_equivalence.report.words import number, test_set
 
 MOST_PAIRS = 8
 """Pairs drawn: the widest at the last step; all of them are in the table."""
@@ -33,22 +43,9 @@ def path_gap(material: Material) -> Section:
         (column("test set", "test_set", test_set), column("unlearning", "unlearning"), *_pair_columns(material)),
         at_level,
     )
-    shown = {r["probe"] for r in main}
-    growth = [f for f in material.findings if f.contrast == "growth" and f.estimate is not None and f.probe in shown]
-    slopes = Table.of(
-        "Growth rate of the path gap: slope of its logarithm per step",
-        (
-            Column(head="test set", text=lambda f: test_set(f.test_set)),
-            Column(head="unlearning", text=lambda f: f.unlearning),
-            Column(head="pair", text=lambda f: _pair(material, f.history, f.other)),
-            Column(head="quantity", text=lambda f: f.quantity),
-            Column(head="slope", text=lambda f: number(f.estimate), numeric=True),
-            Column(head="95 % interval", text=lambda f: interval(f.low, f.high), numeric=True),
-            Column(head="n", text=lambda f: number(f.n), numeric=True),
-        ),
-        growth,
-        prefer=lambda f: not f.quantity.endswith("seed slope") or "path-to" in f.quantity,
-    )
+    excess = primary([r for r in material.tables["excess"] if r["alignment"] == "at_step"])
+    if any(r["last"] and r["mean"] is not None for r in excess):
+        figures += (_beyond_oracles(material, at_step, excess),)
     return Section(
         name="path-gap",
         title="Path gap",
@@ -58,8 +55,76 @@ def path_gap(material: Material) -> Section:
             "replicates of one history. Steps at which the debiased gap is not positive are missing from a log axis.",
         ),
         figures=figures,
-        tables=(*((level,) if at_level else ()), *((slopes,) if growth else ())),
+        tables=(level,) if at_level else (),
     )
+
+
+GAPS = (
+    Series(name="gap", label="path gap", colour=SERIES[0].light, dash=(1, 0), shape="circle"),
+    Series(name="excess", label="beyond that of the oracles", colour=SERIES[1].light, dash=(1, 0), shape="diamond"),
+)
+
+
+def _beyond_oracles(material: Material, gaps: list[Record], excess: list[Record]) -> Figure:
+    """Return path gaps at the last step beside what is left of them without the oracles' own path difference."""
+    rank = {name: i for i, name in enumerate(material.unlearnings(excess))}
+    last = sorted((r for r in excess if r["last"]), key=lambda r: rank[r["unlearning"]])
+    beside = {(r["test_set"], r["unlearning"], r["history"], r["other"]): r for r in gaps if r["last"]}
+    size: dict[tuple[str, str], float] = {}
+    for r in last:
+        pair = (r["history"], r["other"])
+        size[pair] = max(size.get(pair, 0.0), abs(r["mean"] or 0.0))
+    drawn = set(sorted(size, key=lambda pair: -size[pair])[:MOST_PAIRS])
+    chosen = [r for r in last if (r["history"], r["other"]) in drawn and r["mean"] is not None]
+    unit, measure = last[0]["unit"], measure_words(last[0]["measure"])
+    panels: list[str] = []
+    for name in in_test_set_order(chosen):
+        rows = []
+        for r in (r for r in chosen if r["test_set"] == name):
+            label = f"{r['unlearning']} · {_pair(material, r['history'], r['other'])}"
+            whole = beside.get((name, r["unlearning"], r["history"], r["other"]))
+            rows += [
+                {"label": label, "series": kind, "estimate": one["mean"], "low": one["low"], "high": one["high"]}
+                for kind, one in (("gap", whole), ("excess", r))
+                if one is not None
+            ]
+        frame = pd.DataFrame(rows).astype({"estimate": float, "low": float, "high": float})
+        chart = beside_panel(frame, GAPS, title=test_set(name), x_title=unit)
+        words = "; ".join(f"{row['label']} {row['series']} {number(row['estimate'])}" for row in rows)
+        panels.append(to_svg(chart, name=f"excess-{len(panels)}", label=f"Gaps on {test_set(name)}: {words}"))
+    more = f"; the {len(drawn)} widest of {len(size)} pairs" if len(size) > len(drawn) else ""
+    return Figure(
+        name="excess",
+        title="Do histories end farther apart than their own oracles are?",
+        panels=tuple(panels),
+        legend=of_kinds(GAPS),
+        caption=material.caption(
+            f"Debiased {measure} ({unit}) between two histories at the last step, and the same with the difference of "
+            "their own oracles taken out first, as vectors; each panel on a scale of its own. If the second is 0, "
+            f"retraining in these orders parts models in the same way{more}",
+            [r["n"] for r in last],
+            JACKKNIFE,
+        ),
+        table=Table.of(
+            "Path gap beyond that of the oracles",
+            (
+                column("test set", "test_set", test_set),
+                column("unlearning", "unlearning"),
+                column("step", "step", number, numeric=True),
+                Column(head="pair", text=lambda r: _pair(material, r["history"], r["other"])),
+                *mean_columns("excess gap"),
+                column("seeds", "seed_mean", number, numeric=True),
+                column("ratio", "ratio", number, numeric=True),
+                column("censored", "censored", number, numeric=True),
+                id_column(
+                    "excess_path_gap", "G_excess", alignment=where_of, unlearning=unlearning_of,
+                    other=lambda r: r["other"],
+                ),
+            ),
+            excess,
+            prefer=is_end,
+        ),
+    )  # fmt: skip
 
 
 def _pair(material: Material, history: str, other: str) -> str:
@@ -73,7 +138,11 @@ def _pair_columns(material: Material) -> tuple[Column, ...]:
         column("seed pair", "seed_mean", number, numeric=True),
         column("ratio", "ratio", number, numeric=True),
         column("censored", "censored", numeric=True),
-    )
+        id_column(
+            "path_gap", "G_ab", unlearning=unlearning_of, other=lambda r: r["other"],
+            alignment=lambda r: "at_forget_level" if r["step"] is None else where_of(r),
+        ),
+    )  # fmt: skip
 
 
 def _by_step(material: Material, records: list[Record], at: int) -> Figure:

@@ -50,7 +50,8 @@ def prefix_tree(material: Material) -> Section:
         "Every stage training of one replicate, from the base model on the left. "
         f"{counted(len(tree.nodes), 'training')} per replicate instead of {tree.saving().naive} without sharing; with "
         f"n = {counted(r, 'replicate')} and {counted(s, 'oracle-only replicate')}, {shared:,} instead of {naive:,}. "
-        f"Counts are exact, so there is no interval. {material.model_note}"
+        "Counts are exact, so there is no interval. "
+        f"{material.interim + '. ' if material.interim else ''}{material.model_note}"
     )
     figure = Figure(
         name="prefix-tree",

@@ -7,16 +7,20 @@ from dataclasses import replace
 
 import pandas as pd
 
+from retrain_equivalence.equivalence.finding import id_of
+from retrain_equivalence.equivalence.measurements import FORGET_LOSS
+from retrain_equivalence.figures.beside import beside_panel
 from retrain_equivalence.figures.chart import to_svg
 from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
-from retrain_equivalence.figures.legend import Entry
-from retrain_equivalence.figures.palette import INK, MUTED, SERIES, Series
+from retrain_equivalence.figures.legend import Entry, of_kinds
+from retrain_equivalence.figures.palette import INK, MUTED, Series
 from retrain_equivalence.figures.panel import common_domain, line_panel
-from retrain_equivalence.figures.recency import PARTS, parts_panel, position_panel
+from retrain_equivalence.figures.recency import PARTS, position_panel
 from retrain_equivalence.report.material import Material, column, mean_columns
 from retrain_equivalence.report.recency_words import LEVELS, sentence
 from retrain_equivalence.report.words import counted, interval, listed, number
 
+PART_WORDS = {part.name: part.label for part in PARTS}
 PARTLY = Entry(label="hollow: not every run reached the level", mark="hollow", colour=INK.light)
 BEYOND = Entry(label="triangle: no run reached it by that step", mark="hollow", colour=MUTED.light, shape="triangle-up")
 
@@ -119,6 +123,19 @@ def _against(record: Record) -> str:
     return f"p{record['position']} − {'mean of earlier' if earlier is None else f'p{earlier}'}"
 
 
+def _id(record: Record) -> str:
+    against = "mean of earlier" if record["earlier"] is None else f"position {record['earlier']}"
+    return id_of(
+        contrast="recency",
+        quantity=f"{record['part']}({record['level_name']})",
+        probe=FORGET_LOSS,
+        unlearning=record["unlearning"],
+        history=f"position {record['position']}",
+        other=against,
+        alignment="at_forget_level",
+    )
+
+
 def _parts(material: Material, records: list[Record], level: str) -> Figure:
     # Parts over two or three replicates have intervals that would leave nothing else to see.
     totals = [r[k] for r in records if r["part"] == "total" for k in ("low", "high")]
@@ -127,26 +144,21 @@ def _parts(material: Material, records: list[Record], level: str) -> Figure:
     for unlearning in material.unlearnings(r for r in records if r["mean"] is not None):
         own = [r for r in records if r["unlearning"] == unlearning]
         frame = pd.DataFrame(
-            {"label": _against(r), "part": r["part"], "estimate": r["mean"], "low": r["low"], "high": r["high"]}
+            {"label": _against(r), "series": r["part"], "estimate": r["mean"], "low": r["low"], "high": r["high"]}
             for r in own
         ).astype({"estimate": float, "low": float, "high": float})
-        chart = parts_panel(frame, title=unlearning, x_title="steps more than the earlier position", domain=domain)
+        chart = beside_panel(
+            frame, PARTS, title=unlearning, x_title="steps more than the earlier position", domain=domain
+        )
         label = f"Recency of {unlearning} at {LEVELS.get(level, level)}: " + "; ".join(
             f"{_against(r)} {r['part'].replace('_', ' ')} {number(r['mean'])}" for r in own
         )
         panels.append(to_svg(chart, name=f"parts-{level}-{len(panels)}", label=label))
-    looks = {
-        "total": (INK.light, "square"),
-        "head_start": (SERIES[0].light, "circle"),
-        "speed": (SERIES[1].light, "triangle-up"),
-    }
     return Figure(
         name=f"parts-{level}",
         title=f"Head start and speed, at {LEVELS.get(level, level)}",
         panels=tuple(panels),
-        legend=tuple(
-            Entry(label=word, mark="point", colour=looks[part][0], shape=looks[part][1]) for part, word in PARTS
-        ),
+        legend=of_kinds(PARTS),
         caption=material.caption(
             "Unlearning steps that the last position needs more than an earlier one, paired by replicate. In "
             "replicates in which every run reached the level, total = head start + speed; the total counts a run that "
@@ -159,11 +171,12 @@ def _parts(material: Material, records: list[Record], level: str) -> Figure:
             (
                 column("unlearning", "unlearning"),
                 Column(head="contrast", text=_against),
-                column("part", "part", lambda part: dict(PARTS).get(part, part)),
+                column("part", "part", lambda part: PART_WORDS.get(part, part)),
                 *mean_columns("steps"),
                 column("every run reached", "reached", number, numeric=True),
                 column("runs not there", "not_reached", number, numeric=True),
                 column("of runs", "runs", number, numeric=True),
+                Column(head="id", text=_id),
             ),
             records,
         ),
@@ -176,7 +189,7 @@ def _undefined(material: Material, records: list[Record]) -> Table:
         groups.setdefault((r["unlearning"], r["level_name"], r["reason"]), []).append(r)
 
     def parts(key: tuple[str, str, str]) -> str:
-        return listed(list(dict.fromkeys(dict(PARTS)[r["part"]] for r in groups[key])))
+        return listed(list(dict.fromkeys(PART_WORDS[r["part"]] for r in groups[key])))
 
     def against(key: tuple[str, str, str]) -> str:
         return listed(list(dict.fromkeys(_against(r) for r in groups[key])))

@@ -11,7 +11,7 @@ from retrain_equivalence.figures.elements import Figure, Section, Table
 from retrain_equivalence.figures.legend import ORACLE_LEVEL
 from retrain_equivalence.figures.panel import common_domain, line_panel
 from retrain_equivalence.report.material import Material, column, mean_columns, one_band, spanning, within_fraction
-from retrain_equivalence.report.words import number, probe, upper_first
+from retrain_equivalence.report.words import BY_SET, number, probe, upper_first
 
 VARIANTS = ("flexible", "samples_strict", "samples_flexible")
 """Other ways to read one answer: closed until a reader opens them."""
@@ -36,8 +36,12 @@ def trajectories(material: Material) -> Section:
 
 
 def _rank(name: str) -> tuple[object, ...]:
-    is_variant = name.partition("/")[2] in VARIANTS
-    return name != "forget_loss", not name.startswith("forget_score"), is_variant, name
+    return name != "forget_loss", not name.startswith("forget_score"), _is_aside(name), name
+
+
+def _is_aside(name: str) -> bool:
+    """Whether a probe is another reading of one that is shown, or one of many by test set."""
+    return name.partition("/")[2] in VARIANTS or name.partition(":")[0] in BY_SET
 
 
 def _figure(material: Material, name: str, at: int) -> Figure:
@@ -71,7 +75,7 @@ def _figure(material: Material, name: str, at: int) -> Figure:
     return Figure(
         name=f"trajectory-{at}",
         title=upper_first(probe(name)),
-        folded=name.partition("/")[2] in VARIANTS,
+        folded=_is_aside(name),
         panels=tuple(panels),
         legend=material.legend([ORACLE_LEVEL] if bands else []),
         caption=material.caption(what, [r["n"] for r in lines]),

@@ -24,10 +24,12 @@ MOST_STATEMENTS = 8
 
 CONTRASTS = {
     "oracle_distance": "distance to the retrain oracle",
+    "oracle_bias": "distance to the retrain oracle without seed noise",
     "improvement": "improvement of the distance to the oracle",
     "path_gap": "path gap between histories",
-    "growth": "growth of the path gap",
-    "gap_growth": "rate at which histories part",
+    "excess_path_gap": "path gap beyond that of the oracles",
+    "path_spread": "variance between histories",
+    "growth": "rate at which histories part",
     "recency": "recency",
     "difference": "difference to the retrain oracle",
 }
@@ -54,6 +56,8 @@ class Statement:
     about: str
     says: str
     reason: str
+    id: str
+    """Of the finding whose numbers the sentence has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +117,7 @@ def answer(material: Material) -> Answer:
 
 def _importance(f: Finding) -> tuple[int, int]:
     """What an answer needs first: forget items and what has no test set; nearness to the oracle, then recency."""
-    contrasts = ("oracle_distance", "recency", "path_gap", "difference", "improvement", "growth")
+    contrasts = ("oracle_distance", "oracle_bias", "recency", "path_gap", "difference", "improvement", "growth")
     rank = contrasts.index(f.contrast) if f.contrast in contrasts else len(contrasts)
     return f.test_set not in ("", "forget"), rank
 
@@ -228,7 +232,9 @@ def _statement(material: Material, group: Sequence[Finding]) -> Statement:
     if far.contrast == "recency" and (said := sentence(material.tables["recency_contrast"], far.unlearning)):
         says = f"{said.removesuffix('.')}; {_margin(far)}."
     about = f"{subject}{where}" + (f", {probe(far.probe)}" if not far.test_set and far.probe else "")
-    return Statement(badges=_badges(group), about=about, says=upper_first(says), reason=_sentence(far.reason))
+    return Statement(
+        badges=_badges(group), about=about, says=upper_first(says), reason=_sentence(far.reason), id=far.id
+    )
 
 
 def _sentence(text: str) -> str:
@@ -275,10 +281,10 @@ def warnings(material: Material) -> list[str]:
     """Return what a reader must know before believing a number: interim results, lost runs, and no effect at all."""
     found = []
     records = material.tables["runs"]
-    total = sum(r["registered"] for r in records)
-    missing = sum(r["missing"] for r in records)
-    if missing:
-        found.append(f"Interim: {number(missing)} of {counted(total, 'registered run')} are not in the table yet.")
+    there, registered = material.runs
+    if there < registered:
+        missing = registered - there
+        found.append(f"Interim: {number(missing)} of {counted(registered, 'registered run')} are not in the table yet.")
     for key, meaning in (
         ("censored", "stopped being finite during unlearning; nothing is filled in for them"),
         ("failed", "failed in a probe"),
@@ -314,6 +320,10 @@ def _unmoved(material: Material, unlearning: str) -> list[str]:
     return still
 
 
+def _adjusted(f: Finding) -> str:
+    return number(f.p_adjusted) + (f" ({f.p_adjustment})" if f.p_adjustment else "")
+
+
 def all_findings(material: Material) -> Section:
     """Return every declared finding as a table: the numbers behind the sentences."""
     declared = [f for f in material.findings if (f.verdict is not None or f.family) and f.alignment != "at_step"]
@@ -331,9 +341,10 @@ def all_findings(material: Material) -> Section:
             Column(head="interval", text=lambda f: interval(f.low, f.high), numeric=True),
             Column(head="n", text=lambda f: number(f.n), numeric=True),
             Column(head="margin", text=lambda f: number(f.margin), numeric=True),
-            Column(head="p (Holm)", text=lambda f: number(f.p_holm), numeric=True),
+            Column(head="p (adjusted)", text=lambda f: number(f.p_adjusted), numeric=True),
             Column(head="verdict", text=lambda f: str(f.verdict or "–")),
             Column(head="reason", text=lambda f: f.reason),
+            Column(head="id", text=lambda f: f.id),
         ),
         sorted(declared, key=lambda f: _place(material, f)),
         prefer=lambda f: f.verdict is not None,
@@ -341,6 +352,9 @@ def all_findings(material: Material) -> Section:
     return Section(
         name="findings",
         title="All declared comparisons",
-        says=("Every number with its interval, its n and its reason; findings.json holds all fields and all steps.",),
+        says=(
+            "Every number with its interval, its n and its reason; findings.json holds all fields and all steps. "
+            "`retrain-equivalence trace FOLDER ID` prints the rows behind an id, of this table or of any other.",
+        ),
         tables=(table,) if declared else (),
     )

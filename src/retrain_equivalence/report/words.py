@@ -102,6 +102,9 @@ MEASURES = {
     "kl_state_to_oracle": "KL divergence, state to oracle",
     "jensen_shannon": "Jensen-Shannon divergence",
     "total_variation": "total variation distance",
+    "relative_l2": "relative L2 distance",
+    "relative_l2_lora": "relative L2 distance of raw adapters",
+    "cosine": "cosine of changes",
 }
 PRIMARY_MEASURE = "hellinger"
 
@@ -111,7 +114,12 @@ PROBES = {
     "accuracy": "accuracy",
     "exact_match": "exact match",
     "prediction": "next-token predictions",
+    "expected_loss": "expected loss",
+    "label_margin": "label margin",
+    "parameters": "weights",
 }
+BY_SET = ("expected_loss", "label_margin")
+"""Probes whose names have a test set where others have a stage."""
 VARIANTS = {
     "label": "label",
     "paraphrases": "paraphrases",
@@ -127,11 +135,15 @@ def probe(name: str) -> str:
 
     >>> probe("answer_logprob:tofu:held_out"), probe("forget_loss")
     ('log-probability of the answers: tofu, held out', 'loss on forget items')
+    >>> probe("label_margin:retain:tofu")
+    'label margin on retain items of tofu'
     """
     if name == "forget_loss":
         return "loss on forget items"
     whole, _, variant = name.partition("/")
     kind, _, rest = whole.partition(":")
+    if kind in BY_SET:
+        return f"{PROBES[kind]} on {test_set(rest)}"
     stage, _, split = rest.partition(":")
     if kind == "forget_score":
         what = "label log-probability" if variant == "label" else "paraphrase log-probability"

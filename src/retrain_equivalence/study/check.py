@@ -37,11 +37,13 @@ from retrain_equivalence.study.check_parts import (
 from retrain_equivalence.study.check_unlearning import check_unlearning, last_step, saved_steps
 from retrain_equivalence.study.form import Draft
 from retrain_equivalence.study.places import Path, Places, suggestion
-from retrain_equivalence.study.questions import check_question, recorded
+from retrain_equivalence.study.questions import LABELS, PREDICTION, check_question, recorded
 from retrain_equivalence.study.study import ACKNOWLEDGEMENT, Comparison
 
 MAX_STAGES = 12
 FEW_REPLICATES = 3
+FEWEST_AT_A_LOOK = 3
+"""What a t interval over replicates needs to decide anything in practice."""
 
 
 def check(draft: Draft) -> None:
@@ -93,6 +95,7 @@ def _check_scalars(draft: Draft) -> None:
     question = draft.scalars.get("question")
     if question is not None and not question.strip():
         places.add("E-CFG-12", ("question",), "a study states its question before any result", "write one sentence")
+    _check_looks(draft)
     replicates = draft.scalars.get("replicates")
     if replicates is not None and 1 <= replicates < FEW_REPLICATES and draft.comparisons:
         places.warn(
@@ -101,6 +104,20 @@ def _check_scalars(draft: Draft) -> None:
             f"with {replicates} replicates most verdicts are INCONCLUSIVE",
             "10 is a good start",
         )
+
+
+def _check_looks(draft: Draft) -> None:
+    looks, replicates = draft.scalars.get("looks") or (), draft.scalars.get("replicates")
+    before = FEWEST_AT_A_LOOK - 1
+    for i, look in enumerate(looks):
+        if look <= before:
+            what = "fewer replicates than any verdict needs" if not i else "looks ascend"
+            fix = f"the first look is at {FEWEST_AT_A_LOOK} or more" if not i else f"write more than {before}"
+            draft.places.add("E-CFG-34", ("looks", i), f"{what}, found {look}", fix)
+        elif replicates is not None and look >= replicates:
+            message = f"a look at {look} of {replicates} replicates is the end, which is judged anyway"
+            draft.places.add("E-CFG-34", ("looks", i), message, "leave it out, or register more replicates")
+        before = max(before, look)
 
 
 def _check_names(draft: Draft) -> None:
@@ -190,11 +207,17 @@ def _forget_name(draft: Draft) -> str | None:
     return found[0] if len(found) == 1 and None not in draft.stages else None
 
 
+def _holds_out(draft: Draft) -> bool:
+    """Whether the forget stage keeps rows back; where that cannot be told, it is not held against a comparison."""
+    forget = [stage for stage in draft.stages if stage is not None and stage.role is Role.FORGET]
+    return len(forget) != 1 or forget[0].dataset.held_out != 0
+
+
 def _check_comparison(draft: Draft, index: int, comparison: Comparison) -> None:
     places, path = draft.places, ("comparisons", index)
     probes = [probe for probe in draft.probes if probe is not None]
     before = len(places.problems)
-    check_question(places, path, comparison, recorded(probes, draft.stage_names))
+    check_question(places, path, comparison, recorded(probes, draft.stage_names, held_out=_holds_out(draft)))
     if len(places.problems) == before:
         _check_end(draft, path, comparison)
         _check_enough(draft, path, comparison)
@@ -206,6 +229,8 @@ def _check_comparison(draft: Draft, index: int, comparison: Comparison) -> None:
 def _check_end(draft: Draft, path: Path, comparison: Comparison) -> None:
     """Refuse a comparison of a probe that is not measured where unlearning ends, or of a growth without a window."""
     at, name = (*path, "probe"), comparison.probe.partition("/")[0]
+    if name.partition(":")[0] in LABELS:
+        name = PREDICTION  # whose snapshots they are read from
     probes = [p for p in draft.probes if p is not None and name in (probe_kind(p), probe_name(p))]
     for probe, u in product(probes, draft.unlearnings):
         if u is None or u.replay is not None or (last := last_step(u)) is None:
@@ -216,11 +241,12 @@ def _check_end(draft: Draft, path: Path, comparison: Comparison) -> None:
         if last not in steps:
             message = f"'{probe_name(probe)}' is not measured at step {last}, the end of unlearning '{u.name}'"
             draft.places.add("E-CFG-24", at, message, f"add {last} to the probe's at")
-        elif comparison.contrast == "growth" and not (
-            sum(2 * step <= last for step in steps) > 1 or sum(2 * step >= last for step in steps) > 1
-        ):
-            message = f"growth needs two measured steps in one half of unlearning '{u.name}'"
-            draft.places.add("E-CFG-24", at, message, "save more steps, for example [0, 5, 10, 20]")
+        elif comparison.contrast == "growth":
+            halves = [sum(2 * step <= last for step in steps) > 1, sum(2 * step >= last for step in steps) > 1]
+            if not (any(halves) if comparison.margin is None else all(halves)):
+                which = "one half" if comparison.margin is None else "each half"
+                message = f"growth needs two measured steps in {which} of unlearning '{u.name}'"
+                draft.places.add("E-CFG-24", at, message, "save more steps, for example [0, 5, 10, 20]")
 
 
 def _check_enough(draft: Draft, path: Path, comparison: Comparison) -> None:
@@ -229,7 +255,7 @@ def _check_enough(draft: Draft, path: Path, comparison: Comparison) -> None:
     if histories is None:
         return
     needs = None
-    if comparison.contrast in ("path_gap", "growth", "gap_growth") and len(histories) < 2:
+    if comparison.contrast in ("path_gap", "growth") and len(histories) < 2:
         needs = "two histories that are unlearned"
     if comparison.contrast == "recency" and len({h.position() for h in histories if not h.shuffle}) < 2:
         needs = "the forget stage at two positions"

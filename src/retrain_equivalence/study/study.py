@@ -14,15 +14,31 @@ from retrain_equivalence.recipes.probe import AnyProbe
 
 ACKNOWLEDGEMENT = "isolated research, weights not released"
 
-Contrast = Literal["oracle_distance", "improvement", "path_gap", "growth", "gap_growth", "recency", "difference"]
+Contrast = Literal[
+    "oracle_distance",
+    "oracle_bias",
+    "improvement",
+    "path_gap",
+    "excess_path_gap",
+    "path_spread",
+    "growth",
+    "stopping_price",
+    "recency",
+    "difference",
+    "distribution",
+]
 CONTRASTS: dict[Contrast, str] = {
     "oracle_distance": "Distance of a history to the independent oracles, beside the band of oracles among themselves.",
+    "oracle_bias": "That distance without seed noise: 0 if unlearned and retrained models have one law.",
     "improvement": "That distance after unlearning minus before.",
     "path_gap": "Debiased squared distance between two histories; of a scalar probe, their paired difference.",
-    "growth": "Slope of the log path gap per unlearning step.",
-    "gap_growth": "Rate at which histories of equal draws part under a method, beside that of replicates.",
+    "excess_path_gap": "The path gap beyond that of the histories' own oracles, as vectors.",
+    "path_spread": "Variance between histories beside the variance between seeds.",
+    "growth": "Rate and class of parting of histories of equal draws under a method, beside those of replicates.",
+    "stopping_price": "What one stopping step for all histories costs in distance to the oracle, cross-fitted.",
     "recency": "Steps to the oracle's forget level: last position against the mean of the earlier ones.",
     "difference": "Signed paired difference of a scalar probe to the oracle, judged by two one-sided tests (TOST).",
+    "distribution": "Laws of unlearned runs against laws of independent oracles, by permutation of whole runs.",
 }
 """What is compared, in a sentence each; `docs/glossary.md` defines them."""
 
@@ -100,6 +116,9 @@ class Study:
     """Runs per history, >= 1."""
     oracle_replicates: int = 0
     """Further oracle-only replicates, >= 0."""
+    looks: tuple[int, ...] = ()
+    """Replicates at which the table may be judged before it is complete, ascending, below `replicates`; empty: only at
+    the end. The error rate is spent over the looks (O'Brien-Fleming type)."""
     seed: int = 0
     """0 <= seed < 2**63."""
     threads: int = 1

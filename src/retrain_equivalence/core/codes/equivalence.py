@@ -7,10 +7,6 @@ CODES: dict[str, str] = {
         "The results table names a replicate that the study does not have. The table and the study do not belong "
         "together: compare the table with the study.lock.yaml that lies beside it."
     ),
-    "E-DATA-54": (
-        "A column that says what a row is (history, probe, item, against, unit, status, ...) is null. Unused text "
-        "columns hold an empty text; null is only allowed in 'value'."
-    ),
     "E-DATA-55": (
         "A row says that its measurement is ok but has no finite value. Nothing is guessed: a value that could not be "
         "measured has an empty 'value' and its reason in 'status' (censored, unscored or failed)."

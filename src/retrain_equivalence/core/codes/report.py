@@ -13,6 +13,11 @@ CODES: dict[str, str] = {
         "hand, or written by another version. Comparing the study again writes findings.json anew from rows.parquet; "
         "running it again writes provenance.json anew and trains nothing that is in the store."
     ),
+    "E-DATA-82": (
+        "A number of a page is traced by the eight digits beside it, which are made from what the number is: its "
+        "contrast, quantity, probe, test set, unlearning, histories and step. None of this folder's findings has these "
+        "digits: they are of another study's page, of a page older than findings.json, or not whole."
+    ),
     "E-ENV-41": (
         "report.html could not be written into the results folder. Look at the free space and at the folder's "
         "permissions, or copy the results folder to a place that is yours and make the report there. The results "

@@ -71,6 +71,9 @@ CODES: dict[str, str] = {
     "E-CFG-32": "A study is split over several files and a top-level key stands in two of them. Which one would hold?",
     "E-CFG-33": "`file.py:function` could not give a study: the file is missing, raised an error, has no such "
     "function, or the function returned something else than a `Study` of plain values.",
+    "E-CFG-34": "`looks` are numbers of replicates at which the table may be judged before it is complete: ascending, at "
+    "least 3, fewer than `replicates`. They are declared before any result, because each look is one more chance of an "
+    "error and the error rate is spent over them.",
     "E-CFG-35": "Settings of the model contradict each other: adapter dropout (it would break pairing by seed), a "
     "system prompt or chat template where the model has none, adapters without modules or on modules that a tiny model "
     "does not have.",
@@ -79,6 +82,9 @@ CODES: dict[str, str] = {
     "not have.",
     "E-CFG-38": "A warning: the study is valid, but a rate is unusually high for a pretrained model, so few replicates "
     "decide little, or a comparison between histories has no two histories to compare.",
+    "E-CFG-39": "`run --look N` judges a study before it is complete, and N must be one of the `looks` that it "
+    "declares: the error rate is spent over these and no others. A study without looks is judged at its end; runs that "
+    "were stopped go on with the same command, and what they have is labelled interim.",
     "E-CFG-60": "What an unlearning's objectives read and what the study gives it differ: retain rows (retain_stages) "
     "or preferred answers (preferred) are needed and missing, or given and read by nobody. What an objective reads is "
     "declared by its forward passes: `retrain-equivalence list objectives` shows it.",
