@@ -115,13 +115,13 @@ def test_plan_with_a_pilot(say: Say, judged: Path, done: Path) -> None:
     said = say("plan", SMALL, "--pilot", judged)
     assert said.code == 0, said.err
     assert re.search(
-        r"forget: 2 replicates detect a path gap of [\d.e+-]+ .*\(sd [\d.e+-]+, the largest of \d+ gaps", said.out
+        r"forget: 2 replicates detect a path gap of [\d.e+-]+ .*\(sd [\d.e+-]+, the largest of \d+, ", said.out
     )
     gaps = say("plan", SMALL, "--pilot", judged, "--json").document["pilot"]
     assert {gap["test_set"] for gap in gaps} >= {"forget", "held_out"}
     more = say("plan", SMALL, "--set", "replicates=8", "--pilot", judged, "--json").document["pilot"]
     assert all(b["detectable"] < a["detectable"] for a, b in zip(gaps, more, strict=True))
-    assert "no path gap with an interval" in say("plan", SMALL, "--pilot", done / "out").out
+    assert "no distance with an interval" in say("plan", SMALL, "--pilot", done / "out").out
 
 
 @pytest.mark.parametrize("verb", ["plan", "status"])
@@ -250,7 +250,7 @@ def test_list(say: Say, kind: str) -> None:
 def test_list_says_what_a_contrast_is_and_which_models_are_allowed(say: Say) -> None:
     contrasts = say("list", "contrasts", "--json").document
     assert all(re.fullmatch(r"[A-Z].{20,}\.", entry["what"]) for entry in contrasts.values())
-    assert len({entry["what"] for entry in contrasts.values()}) == len(contrasts) == 7
+    assert len({entry["what"] for entry in contrasts.values()}) == len(contrasts) == 11
     models = say("list", "models", "--json").document
     for kind in ("hub", "path"):
         assert {"llama", "qwen2", "smollm3"} <= set(models[kind]["sizes or model types"].split(", "))

@@ -30,8 +30,8 @@ PAGES = sorted(
     for path in (ROOT / folder).glob("*.md")
 )
 VERBS = (
-    "run", "plan", "validate", "compare", "report", "judge", "trace", "status", "list", "init", "doctor", "explain", "schema",
-    "cite", "store", "theory",
+    "run", "plan", "validate", "compare", "report", "judge", "trace", "status", "list", "init", "doctor", "explain",
+    "schema", "cite", "store", "theory",
 )  # fmt: skip
 CHEAP = ("validate", "plan", "list", "init", "schema", "cite", "explain", "theory")
 """Verbs that train nothing: their examples are executed."""

@@ -94,7 +94,7 @@ def test_a_pilot_of_a_ratio_is_read_on_the_log_scale(pilot: Path) -> None:
     (found,) = pilot_spreads(pilot, 12)
     assert found.sd == pytest.approx(0.2)
     assert found.detectable == pytest.approx(math.exp(0.2 * detectable_effect(12)))
-    assert "12 replicates detect 1.2 times the band from once the band (sd of the logarithm 0.2" in found.line(12)
+    assert "12 replicates detect 1.19 times the band from once the band (sd of the logarithm 0.2" in found.line(12)
 
 
 def test_looks_say_what_each_of_them_spends() -> None:

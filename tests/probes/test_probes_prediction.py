@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from retrain_equivalence.core.errors import InputError
 from retrain_equivalence.data.example import Dataset, Example
-from retrain_equivalence.metrics import hellinger
+from retrain_equivalence.metrics.pointwise import hellinger
 from retrain_equivalence.metrics.reduction import item_weights, mean_over_items
 from retrain_equivalence.probes import scoring
 from retrain_equivalence.probes.base import Subject

@@ -121,7 +121,8 @@ def _figure(material: Material, records: list[Record], at: int) -> Figure:
             "is best for the history, the median over what the folds chose; upright: the step that is best for all; "
             "grey: distance between two oracles" + spanning(len({r["oracle"] for r in curves})),
             [r["n"] for r in records],
-            f"{JACKKNIFE}; of prices (in the table) by leaving out halves of the replicates, which errs on the wide side",
+            f"{JACKKNIFE}; of prices (in the table) by leaving out halves of the replicates, which errs on the "
+            "wide side",
         ),
         table=Table.of(
             f"Price of one stopping time on {test_set(where)} ({unit})",
