@@ -94,19 +94,18 @@ def ask(run: Run) -> Iterator[Row]:
         yield run.unbiased(setting, "path rate: mean error", np.concatenate(errors))
         yield report(setting, "path rate: told from 0", told / M)
         yield report(setting, "path rate: told with the right sign", right / max(told, 1))
-    part = run.some(4)
     for name, (early, late) in KINDS.items():
         for n in (5, 10):
             words = dict.fromkeys((*CLASSES, growth.INCONCLUSIVE), 0)
-            for studies in part.chunks(500):
+            for studies in run.chunks(500):
                 paths, _ = gaps(rng, studies, n, early, late)
                 one, two = ((paths @ WINDOWS[window]).mean(axis=2) for window in ("early", "late"))
                 for early_R, late_R in zip(one, two, strict=True):
                     words[growth.classify(early_R, late_R, KAPPA).word] += 1
-            setting, M = f"{name}, n = {n}, {part.studies:,} studies", part.studies
+            setting, M = f"{name}, n = {n}", run.studies
             is_right = words.get(name, 0)
             wrong = M - words[growth.INCONCLUSIVE] - is_right
-            yield part.at_most(setting, "wrong class", wrong / M)
+            yield run.at_most(setting, "wrong class", wrong / M)
             yield report(setting, "right class", is_right / M)
             yield report(setting, "inconclusive", words[growth.INCONCLUSIVE] / M)
 

@@ -133,6 +133,9 @@ def test_the_scale_changes_the_interval_and_not_the_number() -> None:
     one, ratio = found.of_history("u"), found.of_ratio()
     assert one.estimate == pytest.approx(found.history.value)
     assert ratio.estimate == pytest.approx(found.ratio.value)
+    assert ratio.interval == found.of_seed("u").interval == (None, None)
+    few = path_spread.of_scalars(values[:, :4]).of_history("u")
+    assert few.estimate is not None and few.interval == (None, None)
     low, high = one.interval
     assert low is not None and high is not None and -2 * found.noise < low < found.history.value < high
     assert one.shown(one.scaled(0.3)) == pytest.approx(0.3)

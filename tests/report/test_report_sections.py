@@ -102,7 +102,7 @@ def tables(study: Study) -> Tables:
                 made["spread"].append(
                     _common(s, unlearning=u.name if step else "", step=step, last=step == 30,
                             history_component=0.0031, history_low=0.001, history_high=0.006, seed_component=0.0012,
-                            ratio=2.58, ratio_low=1.1, ratio_high=4.4, p_value=0.0078, n=8)
+                            ratio=2.58, p_value=0.0078, n=8)
                 )  # fmt: skip
             for a, b in ((names[0], names[1]), (names[0], names[2])):
                 pair: dict[str, Any] = {

@@ -24,7 +24,7 @@ Hellinger distance, the other distances are here at step 0 and at the last step.
 `excess`           the columns of `path_gap`, alignment 'at_step': the gap beyond that of the histories' own oracles, at
                    step 0, at the last step and where declared; no row for two histories with one oracle.
 `spread`           probe, measure, test_set ('' for scalars), unlearning ('' = trained), step, last, unit,
-                   history_component, history_low, history_high, seed_component, ratio, ratio_low, ratio_high, p_value
+                   history_component, history_low, history_high, seed_component, ratio, p_value
                    (None where not declared), n, censored, failed.  Variance between histories
                    (may be < 0) and between seeds; of the primary distance at every step.
 `stopping`         unlearning, test_set, probe, measure, unit, quantity ('price' | 'largest price' | 'naive price' |
@@ -114,6 +114,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from retrain_equivalence.histories.unlearning import Unlearning
+    from retrain_equivalence.records.columns import Columns
     from retrain_equivalence.study.study import Study
 
 Record = dict[str, Any]
@@ -121,17 +122,17 @@ UTILITY_KINDS = ("answer_logprob", "accuracy", "exact_match")
 FORGET_PROBE = "forget_score"
 
 
-def report_tables(frame: pd.DataFrame, study: Study) -> dict[str, list[Record]]:
+def report_tables(rows: pd.DataFrame | Columns, study: Study) -> dict[str, list[Record]]:
     """Return the tables that the report draws; their layout stands at the top of this module.
 
     Args:
-        frame: rows with the columns of `Row`, in any order.
+        rows: the table, in any order of its rows.
         study: the study that made them.
 
     Raises:
         InputError: as `compare` does.
     """
-    return tables_of(Case(frame, study))
+    return tables_of(Case(rows, study))
 
 
 def tables_of(case: Case) -> dict[str, list[Record]]:
@@ -399,7 +400,7 @@ def spread(case: Case) -> list[Record]:
             "unit": found.components.unit,
             **_interval(found.components.history, "history_component", "history"),
             "seed_component": found.components.seed.estimate,
-            **_interval(found.components.ratio, "ratio", "ratio"),
+            "ratio": found.components.ratio.estimate,
             "p_value": found.components.spread.p_value if found.comparisons else None,
             "n": found.components.history.n,
             "censored": found.components.counts.censored,

@@ -18,7 +18,7 @@ from retrain_equivalence.equivalence.finding import Finding, from_json, in_order
 from retrain_equivalence.equivalence.tables import report_tables
 from retrain_equivalence.figures.elements import Record, Section
 from retrain_equivalence.figures.page import render_page, write_page
-from retrain_equivalence.records.table import from_parquet
+from retrain_equivalence.records.columns import Columns
 from retrain_equivalence.report.about import citations, configuration, cost, provenance
 from retrain_equivalence.report.claims import claims
 from retrain_equivalence.report.distances import distances
@@ -84,13 +84,13 @@ def write_report(directory: Path) -> Path:
     """
     lock = _read(directory, LOCK)
     study = load_study(directory / LOCK)
-    frame = from_parquet(_read(directory, ROWS))
+    rows = Columns.of_parquet(_existing(directory, ROWS))
     findings = _parsed(directory, FINDINGS, partial(from_json, wanted=_is_shown))
     known = _parsed(directory, PROVENANCE, json.loads)
     page = render(
         study,
         lock=lock.decode("utf-8", "backslashreplace"),
-        tables=report_tables(frame, study),
+        tables=report_tables(rows, study),
         findings=findings,
         provenance=known if isinstance(known, dict) else {},
     )
@@ -102,9 +102,12 @@ def _is_shown(finding: Mapping[str, Any]) -> bool:
     return bool(finding["verdict"] or finding["family"])
 
 
-def _read(directory: Path, name: str) -> bytes:
+def _existing(directory: Path, name: str) -> Path:
+    """Return the path of a file that can be opened."""
+    path = directory / name
     try:
-        return (directory / name).read_bytes()
+        with path.open("rb"):
+            return path
     except OSError as error:
         raise InputError.of(
             "E-DATA-80",
@@ -112,6 +115,10 @@ def _read(directory: Path, name: str) -> bytes:
             f"cannot be read ({error.strerror})",
             f"a results folder holds {ROWS}, {LOCK}, {FINDINGS} and {PROVENANCE}; run or compare the study first",
         ) from None
+
+
+def _read(directory: Path, name: str) -> bytes:
+    return _existing(directory, name).read_bytes()
 
 
 def _parsed(directory: Path, name: str, parse: Callable[[bytes], Any]) -> Any:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from retrain_equivalence.figures.beside import beside_panel
 from retrain_equivalence.figures.chart import to_svg
-from retrain_equivalence.figures.elements import Column, Figure, Record, Section, Table
+from retrain_equivalence.figures.elements import Figure, Record, Section, Table
 from retrain_equivalence.figures.legend import of_kinds
 from retrain_equivalence.figures.palette import ORACLE, SERIES, Series
 from retrain_equivalence.figures.panel import common_domain
@@ -19,7 +19,7 @@ from retrain_equivalence.report.material import (
     unlearning_of,
     where_of,
 )
-from retrain_equivalence.report.words import interval, number, probe, test_set, upper_first
+from retrain_equivalence.report.words import number, probe, test_set, upper_first
 
 KINDS = (
     Series(name="history", label="between histories", colour=SERIES[0].light, dash=(1, 0), shape="circle"),
@@ -132,11 +132,6 @@ def _table(material: Material, caption: str, records: list[Record]) -> Table:
             *mean_columns("between histories", ("history_component", "history_low", "history_high")),
             column("between seeds", "seed_component", number, numeric=True),
             column("ratio", "ratio", number, numeric=True),
-            Column(
-                head="95 % interval of the ratio",
-                text=lambda r: interval(r["ratio_low"], r["ratio_high"]),
-                numeric=True,
-            ),
             column("p", "p_value", number, numeric=True),
             id_column("path_spread", "rho", alignment=where_of, unlearning=unlearning_of),
         ),

@@ -72,8 +72,8 @@ CODES: dict[str, str] = {
     "E-CFG-33": "`file.py:function` could not give a study: the file is missing, raised an error, has no such "
     "function, or the function returned something else than a `Study` of plain values.",
     "E-CFG-34": "`looks` are numbers of replicates at which the table may be judged before it is complete: "
-    "ascending, at least 3, fewer than `replicates`. They are declared before any result, because each look is one more chance of an "
-    "error and the error rate is spent over them.",
+    "ascending, at least 3, fewer than `replicates`. They are declared before any result, because each look is one "
+    "more chance of an error and the error rate is spent over them.",
     "E-CFG-35": "Settings of the model contradict each other: adapter dropout (it would break pairing by seed), a "
     "system prompt or chat template where the model has none, adapters without modules or on modules that a tiny model "
     "does not have.",
