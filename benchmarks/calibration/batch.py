@@ -16,6 +16,8 @@ from retrain_equivalence.equivalence.verdict import Rule
 
 Verdicts = tuple[float, float, float]
 """Numbers of EQUIVALENT, DIFFERENT, INCONCLUSIVE."""
+_HIGHEST = 700.0
+"""Largest exponent of a float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,23 +28,23 @@ class Estimates:
     se_M: Floats
     n: int
     shift_M: Floats | None = None
-    """Where they stand on the scale `log(x + shift)`."""
-
-    def scaled(self, number: float) -> float | Floats:
-        """A number on the scale of the interval."""
-        found: float | Floats = number if self.shift_M is None else np.log(number + self.shift_M)
-        return found
+    """Where they stand on the scale `log(x + shift)`; nan for a study whose number stands on its own."""
 
     def bounds(self, level: float) -> tuple[Floats, Floats]:
-        """Two-sided t interval."""
+        """Two-sided t interval, in the unit."""
         half = t_quantile((1 + level) / 2, self.n - 1) * self.se_M
-        return self.value_M - half, self.value_M + half
+        return self._shown(self.value_M - half), self._shown(self.value_M + half)
+
+    def _shown(self, ends_M: Floats) -> Floats:
+        if self.shift_M is None:
+            return ends_M
+        shown: Floats = np.where(np.isnan(self.shift_M), ends_M, np.exp(np.minimum(ends_M, _HIGHEST)) - self.shift_M)
+        return shown
 
     def covers(self, truth: float, level: float = 0.95) -> int:
         """Studies whose interval holds the truth."""
         low, high = self.bounds(level)
-        at = self.scaled(truth)
-        return int(np.sum((low <= at) & (at <= high)))
+        return int(np.sum((low <= truth) & (truth <= high)))
 
     def verdicts(self, margin: float, rule: Rule, alpha: float = 0.05) -> Floats:
         """Numbers of EQUIVALENT, DIFFERENT and INCONCLUSIVE, [3]."""
@@ -51,8 +53,7 @@ class Estimates:
             equivalent = (-margin < low) & (high < margin)
             different = (low > margin) | (high < -margin)
         else:
-            at = self.scaled(margin)
-            equivalent, different = high < at, low > at
+            equivalent, different = high < margin, low > margin
         neither = ~equivalent & ~different
         return np.array([equivalent.sum(), different.sum(), neither.sum()], dtype=np.float64)
 
@@ -130,7 +131,28 @@ def of_squared_norm(number: Jackknives, noise_M: Floats) -> Estimates:
         own_MN=log(number.own_MN),
         oracle_MN=log(number.oracle_MN),
     )
-    return replace(moved.estimates(), shift_M=shift_M)
+    plain, scaled = number.estimates(), moved.estimates()
+    on_own = number.value_M <= (squared_norm.LEAST - 1) * shift_M
+    return Estimates(
+        value_M=np.where(on_own, plain.value_M, scaled.value_M),
+        se_M=np.where(on_own, plain.se_M, scaled.se_M),
+        n=plain.n,
+        shift_M=np.where(on_own, np.nan, shift_M),
+    )
+
+
+def noise_of_mean(kernels_MRR: Floats, at_most_M: Floats) -> Floats:
+    """`squared_norm.noise_of_mean` of each study."""
+    n = kernels_MRR.shape[1]
+    if n < squared_norm.FEWEST_FOR_KERNEL:
+        return at_most_M
+    apart = 1.0 - np.eye(n)
+    kernels = kernels_MRR * apart
+    mean_M = kernels.sum(axis=(1, 2)) / (n * (n - 1))
+    own_MR = (kernels.sum(axis=2) - (n - 1) * mean_M[:, None]) / (n - 2)
+    left = (kernels - mean_M[:, None, None] - own_MR[:, :, None] - own_MR[:, None, :]) * apart
+    found: Floats = np.minimum(at_most_M, np.sqrt(np.square(left).sum(axis=(1, 2)) / (n * (n - 3))) / n)
+    return found
 
 
 def _ratio(total: Floats, count: Floats) -> Floats:

@@ -22,6 +22,8 @@ Z_OF_MEANS = 4.0
 """Those that a mean error may be away from 0: there are many of these rows."""
 ALPHA = 0.05
 APPROXIMATE = 0.065
+FEW_DIRECTIONS = 0.07
+"""What is allowed to bounds of squared norms where runs scatter in one to three directions."""
 """What a procedure that is not exact may err at nominal 5 %, from five replicates on."""
 POINTS_OF_POWER = 0.025
 POINTS_OF_SIZE = 0.008
@@ -102,9 +104,11 @@ class Run:
         """A rate that must not exceed its limit by more than Monte-Carlo error."""
         return Row(setting=setting, quantity=quantity, value=value, high=limit + self.error(limit))
 
-    def approximate(self, setting: str, quantity: str, value: float, *, gated: bool = True) -> Row:
+    def approximate(
+        self, setting: str, quantity: str, value: float, *, gated: bool = True, limit: float = APPROXIMATE
+    ) -> Row:
         """The error rate of a procedure that is not exact: 6.5 % at most, one-sided."""
-        high = APPROXIMATE + self.widening(APPROXIMATE)
+        high = limit + self.widening(limit)
         role = Role.GATE if gated else Role.REPORT
         return Row(setting=setting, quantity=quantity, value=value, high=high if gated else None, role=role)
 

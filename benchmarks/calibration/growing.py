@@ -36,7 +36,7 @@ KINDS: dict[str, tuple[float, float]] = {
 }
 """True slopes in the early and in the late half."""
 CLASSES = (growth.FROZEN, growth.SATURATING, growth.CONTRACTING, growth.EXPONENTIAL, growth.LINEAR)
-SEEDS_HOLD = 5
+SEEDS_HOLD = 3
 """Replicates from which the jackknife of seed pairs covers."""
 
 

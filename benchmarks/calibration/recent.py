@@ -20,7 +20,7 @@ from retrain_equivalence.equivalence.measurements import Floats
 TIMES_T = np.arange(0.0, 41.0, 4.0)
 NAMES = ("first", "second", "third", "last")
 P = len(POSITIONS)
-HOLDS = 5
+HOLDS = 3
 """Replicates from which the jackknife with an estimated level covers."""
 
 

@@ -5,13 +5,14 @@ Legend: M studies, R replicates, H histories.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from benchmarks.calibration import batch
-from benchmarks.calibration.gates import CHECKED, Question, Row, Run, report, same
+from benchmarks.calibration.gates import APPROXIMATE, CHECKED, FEW_DIRECTIONS, Question, Row, Run, report, same
 from benchmarks.calibration.sign_flips import p_of_contrasts
-from benchmarks.calibration.worlds import ALL_ORDERS, CARRY, POSITIONS, Order, scalars
+from benchmarks.calibration.worlds import ALL_ORDERS, CARRY, POSITIONS, Order, half_squared, scalars, tree
 
 from retrain_equivalence.equivalence import path_spread, sign_flip
 from retrain_equivalence.equivalence.measurements import Floats
@@ -120,7 +121,33 @@ def ask(run: Run) -> Iterator[Row]:
                 if share:
                     quantity = "false EQUIVALENT without the shifted log"
                     yield report(setting, quantity, on_own_scale[0] / M)
+    yield from of_vectors(run, rng)
     yield same("4 positions, n = 6", agreement(rng))
+
+
+def of_vectors(run: Run, rng: np.random.Generator) -> Iterator[Row]:
+    """Verdicts on the spread of predictions, whose noise is taken from inner products; few directions are hardest."""
+    H = len(POSITIONS)
+    for rank in (1, 3, 20):
+        means_H = np.linspace(-1, 1, H)
+        for n in (5, 10):
+            for share in (0.25, 1.0):
+                verdicts = np.zeros(3)
+                for studies in run.chunks(500):
+                    values = tree(rng, POSITIONS, studies, n, dims=rank, carry=CARRY["growing"])
+                    seeds = float(values.var(axis=1, ddof=1).sum(axis=-1).mean())
+                    truth = share * seeds
+                    moved = values + (means_H * math.sqrt(truth / rank / means_H.var(ddof=1)))[:, None]
+                    centred = moved - moved.mean(axis=2, keepdims=True)
+                    kernels = np.einsum("mrhd,mshd->mrs", centred, centred) / (H - 1)
+                    own = np.stack([batch.among_runs(half_squared(x, x)).value_M for x in moved.transpose(2, 0, 1, 3)])
+                    noise = batch.noise_of_mean(kernels, own.mean(axis=0) / n)
+                    estimates = batch.of_squared_norm(batch.among_runs(kernels), noise)
+                    verdicts += estimates.verdicts(truth, Rule.DISTANCE)
+                name = f"predictions in {rank} direction{'s' * (rank > 1)}, ratio {share:g}, n = {n}"
+                for said, number_of in (("EQUIVALENT", verdicts[0]), ("DIFFERENT", verdicts[1])):
+                    quantity, rate = f"false {said} at the margin", number_of / run.studies
+                    yield run.approximate(name, quantity, rate, limit=FEW_DIRECTIONS if rank < 20 else APPROXIMATE)
 
 
 QUESTION = Question(

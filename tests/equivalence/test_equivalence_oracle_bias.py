@@ -80,8 +80,10 @@ def with_losses(missing: int) -> list[dict[str, object]]:
                 rows += [
                     planted.row(state, "forget_loss", f"i{k}", 2.0 if reached else 1.0, "nats/token") for k in (0, 1)
                 ]
-    oracle = StateName(history="instruct", replicate=0)
-    return rows + [planted.row(oracle, "forget_loss", f"i{k}", 1.9, "nats/token") for k in (0, 1)]
+    for r in range(8):
+        oracle = StateName(history="instruct", replicate=r)
+        rows += [planted.row(oracle, "forget_loss", f"i{k}", 1.9, "nats/token") for k in (0, 1)]
+    return rows
 
 
 AT_LEVEL = study(
@@ -97,6 +99,19 @@ def test_where_every_run_reached_the_level_verdicts_are_given() -> None:
     assert not [f for f in level if "worst" in f.quantity]
     same = {f.history: f.estimate for f in findings if f.quantity == "B_h" and f.step == 4}
     assert {f.history: f.estimate for f in level if f.quantity == "B_h"} == pytest.approx(same)
+
+
+def test_a_level_of_some_oracles_gives_no_verdict() -> None:
+    rows = with_losses(0)
+    for row in rows:
+        if row["probe"] == "forget_loss" and (row["history"], row["replicate"]) == ("instruct", 5):
+            row |= {"value": None, "status": "failed"}
+    level = [f for f in compare(frame(rows), AT_LEVEL) if f.alignment == "at_forget_level" and f.margin]
+    assert level
+    assert {f.verdict for f in level} == {Verdict.INCONCLUSIVE}
+    assert {f.reason for f in level} == {
+        "1 oracles have no forget loss: the level of the others alone may be a selection"
+    }
 
 
 def test_where_some_did_not_the_verdict_is_withheld_and_the_worst_case_is_said() -> None:

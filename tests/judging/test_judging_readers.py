@@ -9,7 +9,9 @@ import pytest
 from judging_runs import log, written
 
 from retrain_equivalence.core.errors import InputError
+from retrain_equivalence.equivalence.finding import Verdict
 from retrain_equivalence.judging.evaluation_log import read_log, read_logs
+from retrain_equivalence.judging.judge import judge
 from retrain_equivalence.judging.runs import matrix_of, values_of
 from retrain_equivalence.judging.runs_table import read_table
 
@@ -177,3 +179,17 @@ def test_a_table_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:
         read_table(written(tmp_path / "t.parquet", "x"), "m")
     with refused("E-DATA-140", "No such file"):
         read_table(tmp_path / "none.csv", "m")
+
+
+def test_a_run_with_an_undefined_item_has_no_value(tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    lines = ["group,run,metric,item,value"]
+    for group in ("unlearned", "retrained"):
+        for run in range(3):
+            lines += [f"{group},{run},loss,{k},{'' if (group, run, k) == ('unlearned', 1, 2) else k}" for k in range(4)]
+    path.write_text("\n".join(lines) + "\n")
+    found = read_table(path, "loss")
+    assert [run.value for run in found.unlearned] == [1.5, None, 1.5]
+    judged = judge(found, margin=9.0, rationale="any")
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert judged.p_equivalence is None

@@ -35,6 +35,8 @@ class Case:
         self.look = look_at(study, columns)
         """The declared look that the table is; null if the study declares none, or this is none of them."""
         self.study = study = study if self.look is None else self.look.of_study(study)
+        self.gives_tests = self.look is None or self.look.is_last
+        """Whether p-values are given: at interim looks none is, so that the one at the end needs no spending."""
         self.alpha = ALPHA if self.look is None else self.look.alpha
         """Error rate of each definite verdict at its margin."""
         self.table = Measurements(columns, replicates=study.replicates, oracle_replicates=study.oracle_replicates)

@@ -44,15 +44,17 @@ class CoupledGaps:
 
     Args:
         rows: coupled rows in any order.
-        replicates: R.
+        replicates: R; at a declared look, gaps of later replicates are not read.
+        everything: replicates that the table may name, R or more.
 
     Raises:
         InputError: E-DATA-57 if `against` is not the name of a state, or of one that is not coupled to the row's: of
             another step or unlearning, or equal in neither or both of history and replicate.
     """
 
-    def __init__(self, rows: Iterable[GapRow], replicates: int) -> None:
+    def __init__(self, rows: Iterable[GapRow], replicates: int, everything: int) -> None:
         self.R = replicates
+        self._everything = everything
         self._path: dict[tuple[str, str, str, int, frozenset[str]], tuple[Floats, Codes]] = {}
         self._seed: dict[tuple[str, str, str, int, str], tuple[Floats, Codes]] = {}
         self._steps: dict[tuple[str, str, str], set[int]] = {}
@@ -69,7 +71,7 @@ class CoupledGaps:
             ) from None
         one = row.one
         alike = (one.unlearning, one.step) == (two.unlearning, two.step)
-        inside = max(one.replicate, two.replicate) < self.R
+        inside = max(one.replicate, two.replicate) < self._everything
         if not alike or not inside or (one.history == two.history) == (one.replicate == two.replicate):
             raise InputError.of(
                 "E-DATA-57",
@@ -77,6 +79,8 @@ class CoupledGaps:
                 f"'{row.probe}' is between {one} and {two}, which are not coupled",
                 "a gap is between two histories of one replicate or two replicates of one history, at one step",
             )
+        if max(one.replicate, two.replicate) >= self.R:
+            return
         self._steps.setdefault((row.probe, row.test_set, one.unlearning), set()).add(one.step)
         place = (row.probe, row.test_set, one.unlearning, one.step)
         if one.replicate == two.replicate:

@@ -37,6 +37,11 @@ class Level:
         """The level, nats/token."""
         return float(self.at_L[0])
 
+    @property
+    def lost(self) -> int:
+        """Registered replicates without an oracle in it."""
+        return int((~self.oracles_N).sum())
+
 
 def mean_of_oracles(losses_N: Floats) -> Level | None:
     """Return the mean over oracles; null if there is none. One oracle alone has no removal: those levels are nan.

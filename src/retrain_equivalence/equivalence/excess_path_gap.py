@@ -20,8 +20,8 @@ from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs
 from retrain_equivalence.equivalence.measurements import Floats, Pairs, StateClass, state_class
 from retrain_equivalence.equivalence.oracle_distance import BETWEEN_ALL
 from retrain_equivalence.equivalence.path_gap import flip_test
-from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, worse
-from retrain_equivalence.equivalence.squared_norm import of_squared_norm
+from retrain_equivalence.equivalence.runs import RunCounts, count, lost_in, status_of_pairs, worse
+from retrain_equivalence.equivalence.squared_norm import noise_of_mean, of_squared_norm
 from retrain_equivalence.equivalence.verdict import Place, Rule, by_band, conclude, each
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class ExcessGap:
     @property
     def gap(self) -> Estimate:
         """The debiased squared norm."""
-        noise = self.excess.seed.value / max(self.excess.gap.n, 1)
+        noise = noise_of_mean(self.excess.kernel_RR, self.excess.seed.value / max(self.excess.gap.n, 1))
         return of_squared_norm(self.excess.gap, noise, unit=self.unit, method=METHOD, undefined=NO_DISTANCES)
 
     @property
@@ -129,15 +129,15 @@ def at_step(case: Case, probe: str, test_set: str, a: str, b: str, unlearning: s
     across = (0 * 4 + 3, 2 * 4 + 1)
     if not np.isfinite(values[list(across)]).any():
         return None
-    codes, lost = [], 0
+    codes = []
     for name, own in ((a, 0 * 4 + 3), (b, 2 * 4 + 1), (b, 2 * 4 + 0)):
         pairs = Pairs(values_NN=values[own], states_NN=flags[own])
-        found, missing = status_of_pairs(pairs, R, R, table.censored_by(name, unlearning, step))
-        codes.append(found)
-        lost += missing
+        codes.append(status_of_pairs(pairs, R, R, table.censored_by(name, unlearning, step))[0])
+    excess, of_all = of_distances(values.reshape(4, 4, table.N, table.N)[:, :, :R, :R]), worse(*codes[:2])
+    of_all = worse(of_all, codes[2])
     return ExcessGap(
-        excess=of_distances(values.reshape(4, 4, table.N, table.N)[:, :, :R, :R]),
-        counts=replace(count(worse(worse(codes[0], codes[1]), codes[2])), lost_pairs=lost),
+        excess=excess,
+        counts=replace(count(of_all), lost_pairs=lost_in(excess.kernel_RR, of_all)),
         unit=table.units.get(probe, ""),
     )
 

@@ -8,6 +8,7 @@ the noise it was stopped by. A run stops at its first saved step at or past the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -49,6 +50,11 @@ def oracle_level(case: Case, oracle: str, half: Half) -> float | None:
     losses = loss(case, StateClass(oracle, "", 0), half)
     kept = losses[np.isfinite(losses)]
     return float(kept.mean()) if len(kept) else None
+
+
+def lost_oracles(case: Case, oracle: str) -> int:
+    """Return how many registered replicates of an oracle are not in its level."""
+    return int((~np.isfinite(loss(case, StateClass(oracle, "", 0), "all"))).sum())
 
 
 def pair_level(case: Case, one: str, two: str) -> float | None:
@@ -112,7 +118,8 @@ def overshoot(case: Case, history: str, unlearning: Unlearning) -> tuple[Estimat
         method="loss of the judging half at the first saved step past the level, minus its own level; "
         "leave-one-replicate-out jackknife with the level computed again, t",
     )
-    return estimate, count(stops(case, history, unlearning, stopping.value)[1])
+    found = count(stops(case, history, unlearning, stopping.value)[1])
+    return estimate, replace(found, lost_oracles=stopping.lost)
 
 
 def findings(case: Case) -> Iterator[Finding]:

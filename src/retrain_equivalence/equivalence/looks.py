@@ -2,7 +2,7 @@
 
 Every look is one more chance of an error: five unadjusted ones make 15 % false detections of a nominal 5. A study
 therefore declares its looks beforehand and the error rate is spent over them; a table that is no declared look is
-interim, and its verdicts are INCONCLUSIVE.
+interim, and its verdicts are INCONCLUSIVE. P-values of no effect are given at the registered end alone.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ class Measurements:
         self._cube = np.empty((0, self.N, self.N))
         self._states = np.empty((0, self.N, self.N), dtype=np.uint8)
         self.first_censored: dict[tuple[str, str, int], int] = {}
-        self.coupled = CoupledGaps([], self.R)
+        self.coupled = CoupledGaps([], self.R, self.N)
         self._read(rows)
         self._steps: dict[tuple[str, str | None, str, str], set[int]] = {}
         scalar_places = ((probe, None, at) for probe, at in self._scalars)
@@ -146,7 +146,8 @@ class Measurements:
         self._note_units(codes, names)
         del codes["unit"]
         coupled = np.array([name.startswith(PREFIX) for name in names["probe"]])[codes["probe"]]
-        self.coupled = CoupledGaps(self._gap_rows(codes, names, values, states, np.flatnonzero(coupled)), self.R)
+        gaps = self._gap_rows(codes, names, values, states, np.flatnonzero(coupled))
+        self.coupled = CoupledGaps(gaps, self.R, self.N)
         unpaired = np.array([name == "" for name in names["against"]])[codes["against"]]
         # A distance is censored if either side is; against a trained state, which is always there, it is the run's own.
         own = np.array(["@" not in name for name in names["against"]])[codes["against"]] & ~coupled

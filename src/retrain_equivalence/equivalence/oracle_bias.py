@@ -30,7 +30,7 @@ def findings(case: Case) -> Iterator[Finding]:
             yield conclude(
                 replace(found.place, quantity="B_h"),
                 found.number.bias,
-                found.number.counts,
+                found.number.bias_counts,
                 rule=Rule.DISTANCE,
                 alpha=case.alpha,
                 asked=comparison,

@@ -21,9 +21,9 @@ from retrain_equivalence.equivalence.declared import Where, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, between
-from retrain_equivalence.equivalence.measurements import Pairs, StateClass, state_class
-from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, worse
-from retrain_equivalence.equivalence.squared_norm import of_squared_norm
+from retrain_equivalence.equivalence.measurements import MISSING, OK, Pairs, StateClass, state_class
+from retrain_equivalence.equivalence.runs import RunCounts, count, lost_in, status_of_pairs, worse
+from retrain_equivalence.equivalence.squared_norm import noise_of_mean, of_squared_norm
 from retrain_equivalence.equivalence.verdict import Place, Rule, by_band, conclude, each
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class OracleDistance:
     bias: Estimate
     """`B_h`; 0 under equal laws, may be negative."""
     counts: RunCounts
+    bias_counts: RunCounts
+    """Those of `bias`, which needs the distances within the history too."""
     number: Jackknifed
     """`D_ho` with its leave-one-out values."""
     within: Jackknifed
@@ -86,17 +88,23 @@ def _of_pairs(
     raw = between(to_oracle.values_NN)
     spread = among_runs(np.where(np.outer(raw.runs_N, raw.runs_N), within.values_NN, np.nan))
     band = case.band(probe, test_set, oracle)
-    found = count(codes)
+    among = case.table.pairs(probe, test_set, StateClass(oracle, "", 0), StateClass(oracle, "", 0)).values_NN
+    there = [OK if used else MISSING for used in raw.oracles_N]
+    counts = replace(count(codes), lost_pairs=lost + lost_in(among, there))
+    R = len(codes)
+    to, own = to_oracle.values_NN[:R, :R], within.values_NN[:R, :R]
+    kernel = 0.5 * (to + to.T - own - among[:R, :R])
     if measure_of(probe) in SQUARED_MEASURES:
         bias, no_bias = raw - 0.5 * spread - 0.5 * band, "undefined: distances among runs or among oracles are missing"
     else:
         bias, no_bias = float("nan") * raw, NOT_SQUARED
-    noise = 0.5 * spread.value / max(raw.n, 1) + 0.5 * band.value / max(raw.n_oracles, 1)
+    noise = noise_of_mean(kernel, 0.5 * spread.value / max(raw.n, 1) + 0.5 * band.value / max(raw.n_oracles, 1))
     return OracleDistance(
         raw=of_jackknife(raw, unit=unit, method=D_METHOD, undefined=NO_DISTANCES),
         ratio=_ratio(raw, band),
         bias=of_squared_norm(bias, noise, unit=unit, method=B_METHOD, undefined=no_bias),
-        counts=replace(found, lost_pairs=lost),
+        counts=counts,
+        bias_counts=replace(counts, lost_pairs=counts.lost_pairs + lost_in(own, codes)),
         number=raw,
         within=spread,
         band=band,
@@ -129,7 +137,13 @@ def at_forget_level(
     to_oracle = table.pairs_at_own_steps(probe, test_set, runs, (oracle, "", [0] * table.N))
     within = table.pairs_at_own_steps(probe, test_set, runs, runs)
     codes, lost = status_of_pairs(to_oracle, table.R, table.N, set())
-    return _of_pairs(case, probe, test_set, oracle, to_oracle, within, worse(reached, codes), lost)
+    found = _of_pairs(case, probe, test_set, oracle, to_oracle, within, worse(reached, codes), lost)
+    not_there = forget_level.lost_oracles(case, oracle)
+    return replace(
+        found,
+        counts=replace(found.counts, lost_oracles=not_there),
+        bias_counts=replace(found.bias_counts, lost_oracles=not_there),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

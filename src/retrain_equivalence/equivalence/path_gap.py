@@ -19,8 +19,8 @@ from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, of_runs, removed
 from retrain_equivalence.equivalence.measurements import OK, Flags, Floats, Pairs, state_class
 from retrain_equivalence.equivalence.oracle_distance import NOT_SQUARED, SQUARED_MEASURES
-from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, status_of_scalars, worse
-from retrain_equivalence.equivalence.squared_norm import of_squared_norm
+from retrain_equivalence.equivalence.runs import RunCounts, count, lost_in, status_of_pairs, status_of_scalars, worse
+from retrain_equivalence.equivalence.squared_norm import noise_of_mean, of_squared_norm
 from retrain_equivalence.equivalence.tost import PAIRED_T, paired_t
 from retrain_equivalence.equivalence.verdict import Place, Rule, Test, by_band, conclude, each
 
@@ -59,7 +59,7 @@ class PathGap:
 
     @property
     def _noise(self) -> float:
-        return self.seed_number.value / max(self.gap_number.n, 1)
+        return noise_of_mean(self.kernel_RR, self.seed_number.value / max(self.gap_number.n, 1))
 
     @cached_property
     def seed(self) -> Estimate:
@@ -83,12 +83,12 @@ class PathGap:
         gap, seed = self.gap_number, self.seed_number
         without = np.where(seed.joint_N > 0, gap.joint_N / np.where(seed.joint_N > 0, seed.joint_N, 1.0), np.nan)
         ratio = of_runs(gap.value / seed.value if seed.value > 0 else float("nan"), without, gap.runs_N)
-        noise = 1 / max(gap.n, 1)
+        noise = self._noise / seed.value if seed.value > 0 else 0.0
         return of_squared_norm(ratio, noise, unit="ratio", method=TO_SEED_METHOD, undefined=NO_DISTANCES)
 
 
 def _of_stacks(
-    across_GRR: Floats, one_GRR: Floats, two_GRR: Floats, counts: list[RunCounts], unit: str
+    across_GRR: Floats, one_GRR: Floats, two_GRR: Floats, codes: list[list[int]], unit: str
 ) -> list[PathGap]:
     """Return the gaps of G pairs of histories from their distances across and within; all pairs in one go."""
     there = np.isfinite(across_GRR)
@@ -105,7 +105,7 @@ def _of_stacks(
         PathGap(
             gap_number=of_runs(value, gap_out[g], gap_in[g]),
             seed_number=of_runs(beside, seed_out[g], seed_in[g]),
-            counts=counts[g],
+            counts=_counts(codes[g], kernels[g]),
             kernel_RR=kernels[g],
             unit=unit,
         )
@@ -113,23 +113,28 @@ def _of_stacks(
     ]
 
 
-def _counts(
+def _counts(codes: Sequence[int], kernel_RR: Floats) -> RunCounts:
+    """Return the runs behind a pair, and how many distances across or within the two histories are not there."""
+    return replace(count(codes), lost_pairs=lost_in(kernel_RR, codes))
+
+
+def _codes(
     case: Case, across_GRR: NDArray[np.uint8], pairs: Sequence[tuple[str, str]], where: tuple[str, int]
-) -> list[RunCounts]:
-    """Return the runs behind each pair, in one look where every distance is there, which is nearly always so."""
+) -> list[list[int]]:
+    """Return the status of each pair's replicates, in one look where every distance is there: nearly always so."""
     R = case.table.R
     whole = [R > 1 and bool(flag) for flag in ((across_GRR == OK) | np.eye(R, dtype=bool)).all(axis=(1, 2))]
     stopped = {name: case.table.censored_by(name, *where) for name in {name for pair in pairs for name in pair}}
-    every = count([OK] * R)
+    every = [OK] * R
     found = []
     for g, (a, b) in enumerate(pairs):
         if whole[g] and not stopped[a] and not stopped[b]:
             found.append(every)
             continue
         matrix = Pairs(values_NN=np.full((R, R), np.nan), states_NN=across_GRR[g])
-        codes_a, lost = status_of_pairs(matrix, R, R, stopped[a])
+        codes_a, _ = status_of_pairs(matrix, R, R, stopped[a])
         codes_b, _ = status_of_pairs(matrix, R, R, stopped[b], columns=True)
-        found.append(replace(count(worse(codes_a, codes_b)), lost_pairs=lost))
+        found.append(worse(codes_a, codes_b))
     return found
 
 
@@ -158,7 +163,7 @@ def _all_at(
         across[:, :R, :R],
         within[[row[a] for a, _ in pairs], :R, :R],
         within[[row[b] for _, b in pairs], :R, :R],
-        _counts(case, codes[:, :R, :R], pairs, (unlearning, step)),
+        _codes(case, codes[:, :R, :R], pairs, (unlearning, step)),
         table.units.get(probe, ""),
     )
 
@@ -176,11 +181,13 @@ def at_forget_level(case: Case, probe: str, test_set: str, a: str, b: str, unlea
         codes.append(reached)
     across = table.pairs_at_own_steps(probe, test_set, places[0], places[1])
     one, two = (table.pairs_at_own_steps(probe, test_set, place, place) for place in places)
-    codes_a, lost = status_of_pairs(across, R, R, set())
+    codes_a, _ = status_of_pairs(across, R, R, set())
     codes_b, _ = status_of_pairs(across, R, R, set(), columns=True)
-    found = count(worse(worse(codes[0], codes[1]), worse(codes_a, codes_b)))
+    found = worse(worse(codes[0], codes[1]), worse(codes_a, codes_b))
     d_ab, d_aa, d_bb = (pairs.values_NN[None, :R, :R] for pairs in (across, one, two))
-    return _of_stacks(d_ab, d_aa, d_bb, [replace(found, lost_pairs=lost)], table.units.get(probe, ""))[0]
+    (gap,) = _of_stacks(d_ab, d_aa, d_bb, [found], table.units.get(probe, ""))
+    lost = sum(forget_level.lost_oracles(case, oracle) for oracle in {case.oracle_of[a], case.oracle_of[b]})
+    return replace(gap, counts=replace(gap.counts, lost_oracles=lost))
 
 
 def flip_test(kernel_RR: Floats, present_R: Flags, seed: int) -> Test | None:

@@ -25,8 +25,8 @@ from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, of
 from retrain_equivalence.equivalence.measurements import OK, Floats, Pairs, state_class
 from retrain_equivalence.equivalence.oracle_distance import BETWEEN_ALL
 from retrain_equivalence.equivalence.path_gap import flip_test
-from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs, status_of_scalars, worse
-from retrain_equivalence.equivalence.squared_norm import of_squared_norm
+from retrain_equivalence.equivalence.runs import RunCounts, count, lost_in, status_of_pairs, status_of_scalars, worse
+from retrain_equivalence.equivalence.squared_norm import noise_of_mean, of_squared_norm
 from retrain_equivalence.equivalence.verdict import Place, Rule, Test, by_band, conclude, each
 
 if TYPE_CHECKING:
@@ -163,8 +163,7 @@ def _of_kernel(kernel_RR: Floats, seeds_RR: Floats, histories: int, draws_seed: 
         seed=seeds,
         ratio=of_runs(value, without, history.runs_N),
         kernel_RR=kernel_RR,
-        # Equal replicates of two histories are not read, so what they share is not taken off.
-        noise=seeds.value / max(seeds.n, 1),
+        noise=noise_of_mean(kernel_RR / (histories - 1), seeds.value / max(seeds.n, 1)),
         draws_seed=draws_seed,
     )
 
@@ -227,11 +226,10 @@ def by_distance(case: Case, probe: str, test_set: str, unlearning: str, step: in
         pairs = Pairs(values_NN=stack[own], states_NN=flags[own])
         codes = worse(codes, status_of_pairs(pairs, R, R, table.censored_by(name, unlearning, step))[0])
     spread = of_distances(values, seed=case.study.seed)
-    present = spread.history.runs_N
-    known = np.isfinite(spread.kernel_RR[np.ix_(present, present)])
-    lost = len(known) * (len(known) - 1) - int(known.sum())
     return Components(
-        spread=spread, unit=table.units.get(probe, ""), counts=replace(count(codes), lost_pairs=max(lost, 0))
+        spread=spread,
+        unit=table.units.get(probe, ""),
+        counts=replace(count(codes), lost_pairs=lost_in(spread.kernel_RR, codes)),
     )
 
 

@@ -342,6 +342,7 @@ def parts_of(
         split_by[q] = np.mean([split(paths[k], paths[e], levels[k].at_L, levels[e].at_L) for k, e in pairs], axis=0)
         signs_by[q] = np.mean([_signs(times[k], times[e]) for k, e in pairs], axis=0)
     oracles_N = np.logical_or.reduce([level.oracles_N for level in levels.values()])
+    lost = max(level.lost for level in levels.values())
     found: list[Part] = []
     for against, others in ((None, earlier), *((q, [q]) for q in earlier)):
         names = [*by_position[K], *(name for q in others for name in by_position[q])]
@@ -350,6 +351,7 @@ def parts_of(
             np.mean([signs_by[q] for q in others], axis=0),
             [times[name] for name in names],
             oracles_N,
+            lost=lost,
             last=K,
             earlier=against,
         )
@@ -367,7 +369,14 @@ def _signs(last: Times, earlier: Times) -> Floats:
 
 
 def _parts_of(
-    values_3LR: Floats, signs_R: Floats, times: list[Times], oracles_N: Flags, *, last: int, earlier: int | None
+    values_3LR: Floats,
+    signs_R: Floats,
+    times: list[Times],
+    oracles_N: Flags,
+    *,
+    lost: int,
+    last: int,
+    earlier: int | None,
 ) -> Iterator[Part]:
     """The three parts of one contrast, with what may be said of them given which runs reached the level."""
     horizon = max(item.horizon for item in times)
@@ -399,7 +408,7 @@ def _parts_of(
             earlier=earlier,
             values_R=values_R,
             signs_R=np.where(kept_R, signs_R, np.nan),
-            counts=count(whole if is_total else not_all),
+            counts=replace(count(whole if is_total else not_all), lost_oracles=lost),
             estimate=replace(estimate, sample_R=tuple(values_R.tolist())),
             reached=int(together.sum()),
             at_start=sum(item.at_start for item in times),
@@ -470,7 +479,7 @@ def trend_of(
     undefined = f"no run reached the level by step {horizon:g}" if nobody else "no replicate has every position"
     return Trend(
         estimate=of_jackknife(number, unit=TREND_UNIT, method=TREND_METHOD, undefined=f"undefined: {undefined}"),
-        counts=count(codes),
+        counts=replace(count(codes), lost_oracles=max(level.lost for level in levels.values())),
         n_positions=len(places),
         not_reached=sum(item.not_reached for item in times),
         at_start=sum(item.at_start for item in times),

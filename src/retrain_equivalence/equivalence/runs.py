@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_equivalence.equivalence.measurements import CENSORED, FAILED, MISSING, OK, UNSCORED, Pairs
+from retrain_equivalence.equivalence.measurements import CENSORED, FAILED, MISSING, OK, UNSCORED, Floats, Pairs
 
 _REASONS = (CENSORED, FAILED, UNSCORED)
 """Which reason is given first where a run has several."""
@@ -25,6 +25,8 @@ class RunCounts:
     missing: int
     lost_pairs: int = 0
     """Distances between runs that do count which are not there."""
+    lost_oracles: int = 0
+    """Oracles that are registered and are not in a level that the runs are compared at."""
 
     @property
     def registered(self) -> int:
@@ -47,6 +49,8 @@ class RunCounts:
             return f"interim: {self.missing} of {self.registered} registered runs are not in the table"
         if self.lost_pairs:
             return f"{self.lost_pairs} distances between runs are missing, failed or unscored"
+        if self.lost_oracles:
+            return f"{self.lost_oracles} oracles have no forget loss: the level of the others alone may be a selection"
         return ""
 
 
@@ -97,6 +101,18 @@ def status_of_pairs(
         else:
             codes.append(next((code for code in _REASONS if (row == code).any()), MISSING))
     return codes, lost
+
+
+def lost_in(values_RR: Floats, codes: Sequence[int]) -> int:
+    """Return how many numbers between two different replicates that count are not there, each pair twice.
+
+    Args:
+        values_RR: what was computed from all distances between replicates r and s; nan where one is missing.
+        codes: of each replicate.
+    """
+    counted = np.array(codes) == OK
+    wanted_RR = counted[:, None] & counted[None, :] & ~np.eye(len(codes), dtype=bool)
+    return int((wanted_RR & ~np.isfinite(values_RR[: len(codes), : len(codes)])).sum())
 
 
 def worse(one: Sequence[int], two: Sequence[int]) -> list[int]:

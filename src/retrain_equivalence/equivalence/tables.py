@@ -401,7 +401,9 @@ def spread(case: Case) -> list[Record]:
             **_interval(found.components.history, "history_component", "history"),
             "seed_component": found.components.seed.estimate,
             "ratio": found.components.ratio.estimate,
-            "p_value": found.components.spread.p_value if found.comparisons else None,
+            "p_value": found.components.spread.p_value
+            if found.comparisons and case.gives_tests and not found.components.counts.incomplete()
+            else None,
             "n": found.components.history.n,
             "censored": found.components.counts.censored,
             "failed": found.components.counts.failed,
@@ -443,7 +445,8 @@ def distributions(case: Case) -> list[Record]:
             # It follows the energy of the same margins.
             rows[-1] |= {"gaussian_kl": laws.estimate.estimate, "gaussian_kl_null": laws.null_mean}
             continue
-        test = laws.test(seed=case.study.seed, alpha=case.alpha) if found.comparisons else None
+        tested = bool(found.comparisons) and case.gives_tests
+        test = laws.test(seed=case.study.seed, alpha=case.alpha) if tested else None
         rows.append(
             {
                 "probe": place.probe,

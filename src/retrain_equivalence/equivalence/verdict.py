@@ -182,7 +182,10 @@ def conclude(
         unscored=counts.unscored,
         missing=counts.missing,
     )
-    if test is not None and asked is not None:
+    incomplete = counts.incomplete()
+    if incomplete and asked is not None and not estimate.undefined:
+        finding = replace(finding, reason=f"{finding.reason}; no test: {incomplete}")
+    if test is not None and asked is not None and not incomplete:
         finding = replace(
             finding,
             p_value=test.p_value,
@@ -203,8 +206,8 @@ def conclude(
         return finding
     if refusal:
         return replace(finding, reason=refusal)
-    if reason := counts.incomplete():
-        return replace(finding, reason=reason)
+    if incomplete:
+        return replace(finding, reason=incomplete)
     if estimate.n < estimate.needs:
         return replace(
             finding,

@@ -71,7 +71,7 @@ def distance_values(store: Store, spec: DistanceSpec) -> bytes:
     for test_set in first.sets:
         at = first.positions_of(test_set)
         weights = item_weights(first.item_index(test_set))
-        probabilities = np.stack([blank[at] if shot is None else shot.probabilities[at] for shot in shots])
+        probabilities = np.stack([blank[at] if shot is None else shot.probabilities_at(at) for shot in shots])
         hidden = unscored(rests[:, at], weights, spec.probe.max_rest)
         for distance in DISTANCES.values():
             chosen = pairs["equal" if distance.name in ALWAYS else "divergence"]

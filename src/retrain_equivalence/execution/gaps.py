@@ -115,6 +115,8 @@ def _predicted(
         weights = item_weights(found[0].item_index(test_set))
         label_logps = np.stack([s.log_probabilities_PC[positions, labels_P[positions]] for s in found])
         label_logps_NP = label_logps.astype(np.float64)
+        # Each state enters many pairs: its distributions are made once.
+        roots_NPC = [np.sqrt(s.probabilities_at(positions)) for s in found]
         hidden_NN = unscored(np.stack([s.rest_P[positions] for s in found]), weights, max_rest)
     for i, j in pairs:
         both = i in at and j in at
@@ -126,8 +128,7 @@ def _predicted(
             if not hidden_NN[one, two]:
                 # Not from one Gram matrix of all states: its cancellation leaves 1e-14 of a squared distance, which
                 # would be a gap of 1e-7 between equal states, and a rate of it.
-                per_position_P = hellinger.per_position(*(found[k].probabilities[positions] for k in (one, two)))
-                apart = float(np.sqrt(weights @ per_position_P))
+                apart = float(np.sqrt(weights @ hellinger.of_roots(roots_NPC[one], roots_NPC[two])))
         yield _row(here[i], here[j], LABEL_LOGP, test_set, logp, Unit.NATS.value, both)
         yield _row(here[i], here[j], HELLINGER, test_set, apart, unit, both)
 

@@ -40,8 +40,9 @@ def read_log(path: Path, metric: str) -> Run:
     Args:
         path: a JSON file.
         metric: name in the log, or `name:field` for another field of its items, for example `forget_Q_A_Prob:avg_loss`.
-            Without a field the run's value is `agg_value`; with one it is the mean over items. `forget_quality` is a
-            p-value, which is no score: the run has no value then, and its items are the truth ratios behind it.
+            Without a field the run's value is `agg_value`; with one it is the mean over items, null if one of them is.
+            `forget_quality` is a p-value, which is no score: the run has no value then, and its items are the truth
+            ratios behind it.
 
     Raises:
         InputError: E-DATA-140 if the file cannot be read, E-DATA-141 if it is no JSON, E-DATA-142 if it is no
@@ -59,7 +60,7 @@ def read_log(path: Path, metric: str) -> Run:
         if not items:
             raise InputError.of("E-DATA-144", str(path), f"{name} has no items to take {chosen} from", f"name {name}")
         known = [value for value in items.values() if value is not None]
-        value = math.fsum(known) / len(known) if known else None
+        value = math.fsum(known) / len(known) if known and len(known) == len(items) else None
     else:
         value = None if metric == FORGET_QUALITY else _number(entry["agg_value"], f"{path}: {name}.agg_value")
     quality = log.get(FORGET_QUALITY)

@@ -2,7 +2,7 @@
 
 Columns: `group` (`unlearned`, `retrained` or `before`), `run` (a name, one for each model), `metric`, `item` (empty for
     the run's own number), `value` (empty where it is undefined). Other columns are not read. A run's number is its row
-    without an item; where there is none, the mean over its items.
+    without an item; where there is none, the mean over its items, and undefined if one of them is.
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ def _enter(table: Table, place: str, row: Mapping[str, str]) -> None:
 def _run(table: Table, metric: str, group: Group, name: str) -> Run:
     found = table[TRUTH_RATIO if metric == FORGET_QUALITY else metric][group][name]
     items = {item: value for item, value in found.items() if item != OWN}
+    # A mean over the items that happen to be defined would be another quantity in every run.
     known = [value for value in items.values() if value is not None]
-    mean = math.fsum(known) / len(known) if known else None
+    mean = math.fsum(known) / len(known) if known and len(known) == len(items) else None
     ratios = table.get(TRUTH_RATIO, {}).get(group, {}).get(name, {})
     return Run(
         name=name,

@@ -104,7 +104,11 @@ class Snapshot:
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """Probabilities, shape [P, C], each row scaled to sum to one, which rounding to fp16 had undone."""
-        values_PC = np.exp(self.log_probabilities_PC.astype(np.float64))
+        return self.probabilities_at(slice(None))
+
+    def probabilities_at(self, positions: NDArray[np.int64] | slice) -> NDArray[np.float64]:
+        """The same at some positions."""
+        values_PC = np.exp(self.log_probabilities_PC[positions].astype(np.float64))
         return np.asarray(values_PC / values_PC.sum(axis=1, keepdims=True))
 
     @property

@@ -44,7 +44,12 @@ def per_position(p_PC: ArrayLike, q_PC: ArrayLike) -> Array:
     [0.04]
     """
     p, q = checked_pair(p_PC, q_PC)
-    return np.asarray(0.5 * re_distance.per_point(np.sqrt(p), np.sqrt(q)))
+    return of_roots(np.sqrt(p), np.sqrt(q))
+
+
+def of_roots(root_p_PC: Array, root_q_PC: Array) -> Array:
+    """Return `H²` at every position, shape [P], from `√p` and `√q`: for states that enter many pairs."""
+    return np.asarray(0.5 * re_distance.per_point(root_p_PC, root_q_PC))
 
 
 def all_pairs(states_NPC: NDArray[np.floating], weights: ArrayLike) -> Array:
