@@ -195,9 +195,10 @@ QUESTION = Question(
     title="Are verdicts on the distance to the oracle wrong as rarely as they say?",
     meaning="The margin is 1.5 times the null band, and the true distance lies exactly on it, because the unlearned "
     "models are displaced from the oracles or because they scatter more. Both definite verdicts are then false."
-    " They are approximate: at most 6.5 % of studies from five replicates on; with three replicates, few "
-    "directions of scatter or heavy tails the rates are shown and not promised. B_h is judged against an "
-    "absolute margin that it lies on. The control compares the oracle of the *same* replicate with a band taken"
-    " for granted, as is often done: the two share a prefix, so the distance looks small.",
+    " They are approximate: at most 6.5 % of studies from five replicates on; with three replicates or "
+    "heavy tails the rates are shown and not promised. B_h is judged against an absolute margin that it lies on, and "
+    "7 % are allowed to it where runs scatter in one or three directions. An improvement is the change of the distance "
+    "by unlearning, judged at a margin that it lies on. The control compares the oracle of the *same* "
+    "replicate with a band taken for granted, as is often done: the two share a prefix, so the distance looks small.",
     ask=ask,
 )

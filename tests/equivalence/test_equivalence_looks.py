@@ -80,6 +80,17 @@ def test_chosen_replicates_are_no_look() -> None:
     assert Case(planted.frame(rows), given).look is None
 
 
+def test_names_of_rows_that_were_cut_out_count_for_nothing() -> None:
+    given = study(asks("oracle_distance", times_band=1.5), replicates=REGISTERED, looks=LOOKS)
+    whole = planted.frame(planted.distance_rows(given, planted.vectors(given, planted.still(4.0), seed=5)))
+    later = whole["against"].astype(str).str.extract(r"#(\d+)")[0].astype(int)
+    cut = whole[(whole["replicate"] < 6) & (later < 6)]
+    assert len(cut["against"].cat.categories) > cut["against"].nunique()
+    look = Case(cut, given).look
+    assert look is not None
+    assert (look.n, look.oracle_replicates) == (6, 0)
+
+
 @pytest.mark.parametrize("looks", [(5,), (5, 8), (3, 4, 6, 9)])
 def test_every_table_before_the_end_is_a_look_or_interim(looks: tuple[int, ...]) -> None:
     for present in range(2, REGISTERED):

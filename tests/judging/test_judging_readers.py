@@ -113,11 +113,13 @@ def test_a_folder_stands_for_its_logs_and_the_same_bytes_twice_are_one_run(tmp_p
     for i in range(3):
         written(tmp_path / "u" / f"{i}" / "TOFU_EVAL.json", log([0.5 + i / 10]))
         written(tmp_path / "u" / f"{i}" / "TOFU_SUMMARY.json", {"forget_Q_A_Prob": 1})
-    other = written(tmp_path / "r.json", log([0.5]))
+    other = written(tmp_path / "r.json", log([0.2]))
     runs = read_logs([tmp_path / "u"], [other], [], "forget_Q_A_Prob")
     assert values_of(runs.unlearned).tolist() == [0.5, 0.6, 0.7]
     with refused("E-DATA-147", "same log"):
         read_logs([tmp_path / "u", tmp_path / "u" / "1" / "TOFU_EVAL.json"], [other], [], "forget_Q_A_Prob")
+    with refused("E-DATA-147", "same log"):
+        read_logs([tmp_path / "u"], [tmp_path / "u"], [], "forget_Q_A_Prob")
 
 
 def test_runs_on_other_items_are_refused() -> None:

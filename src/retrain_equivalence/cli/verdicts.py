@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,17 @@ from retrain_equivalence.equivalence.finding import Finding, Verdict
 if TYPE_CHECKING:
     from rich.table import Table
 
+_INTERIM = re.compile(r"interim(?: look [^)]*|: [^;)]*)")
+"""What a reason says of a table that is not complete."""
+
 
 def table(findings: Sequence[Finding]) -> Table:
     """Return counts of verdicts with the largest estimate of each group; `--json` has every finding."""
     from rich.table import Table
 
-    shown = Table("comparison", "unlearning", *(str(verdict) for verdict in Verdict), "largest", "90 % interval", "n")
+    interim = sorted({found[0] for f in findings if f.family and (found := _INTERIM.search(f.reason))})
+    shown = Table("comparison", "unlearning", *(str(verdict) for verdict in Verdict), "largest", "bounds", "n")
+    shown.caption = interim[0] if interim else None
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         if finding.verdict is not None:

@@ -76,7 +76,7 @@ def findings_of(case: Case) -> list[Finding]:
     found = [finding for contrast in CONTRASTS for finding in contrast.findings(case)]
     if case.look is not None:
         said = case.look.says()
-        found = [replace(f, reason=f"{f.reason} ({said})") if f.family else f for f in found]
+        found = [replace(f, reason=f"{f.reason} ({said})") if f.family and not f.missing else f for f in found]
     if not case.gives_tests:
         found = [replace(f, p_value=None, p_method="", p_equivalence=None) for f in found]
     return in_order(corrected(found, seed=case.study.seed, alpha=case.alpha))

@@ -78,7 +78,8 @@ def look_at(study: Study, rows: Columns) -> Look | None:
 def _replicates(rows: Columns) -> int:
     """Return how many replicates the rows name, oracle-only ones and those that stand in `against` alone included."""
     highest = int(rows.codes["replicate"].max())
-    for name in rows.names["against"]:
-        number = name.partition("@")[0].rpartition("#")[2]
+    for code in np.unique(rows.codes["against"]):
+        # A table cut out of a larger one may still name what it no longer holds.
+        number = rows.names["against"][code].partition("@")[0].rpartition("#")[2]
         highest = max(highest, int(number) if number.isdigit() else 0)
     return highest + 1

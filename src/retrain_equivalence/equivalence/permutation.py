@@ -20,6 +20,7 @@ from itertools import combinations
 import numpy as np
 
 from retrain_equivalence.equivalence.measurements import Flags, Floats
+from retrain_equivalence.metrics.distributional import energy_distance
 
 METHOD = "permutation of whole runs"
 """How findings name this test."""
@@ -51,27 +52,17 @@ class Permutation:
 
 
 @lru_cache(maxsize=8)
-def _labels(n: int, m: int, seed: int) -> Floats:
-    """The labellings, [P, L], 1 for the first set; the observed one is not put in where they are drawn."""
+def _labels(n: int, m: int, seed: int) -> Flags:
+    """The labellings, [P, L], True for the first set; the observed one is not put in where they are drawn."""
     total = n + m
     if math.comb(total, n) <= MOST_EXACT:
         chosen = np.array(list(combinations(range(total), n)))
     else:
         random = np.random.Generator(np.random.Philox(key=[seed, (n << 32) + m]))
         chosen = np.argsort(random.random((DRAWS, total)), axis=1)[:, :n]
-    labels = np.zeros((len(chosen), total))
-    np.put_along_axis(labels, chosen, 1.0, axis=1)
+    labels = np.zeros((len(chosen), total), dtype=bool)
+    np.put_along_axis(labels, chosen, True, axis=1)
     return labels
-
-
-def _energies(distances_LL: Floats, labels_PL: Floats) -> Floats:
-    n, total = int(labels_PL[0].sum()), len(distances_LL)
-    m = total - n
-    rows = labels_PL @ distances_LL
-    within_first = np.einsum("pl,pl->p", rows, labels_PL)
-    across = rows.sum(axis=1) - within_first
-    within_second = float(distances_LL.sum()) - 2 * across - within_first
-    return np.asarray(2 * across / (n * m) - within_first / (n * (n - 1)) - within_second / (m * (m - 1)))
 
 
 def two_sample(distances_LL: Floats, first_L: Flags, *, seed: int = 0) -> Permutation:
@@ -98,10 +89,11 @@ def two_sample(distances_LL: Floats, first_L: Flags, *, seed: int = 0) -> Permut
     n, m = int(first_L.sum()), int((~first_L).sum())
     if min(n, m) < 2:
         raise ValueError(f"sets of {n} and {m} runs: each needs at least two to have a spread")
-    distances = distances_LL.copy()
+    # Symmetric to the last bit, which sums of products in another order are not.
+    distances = 0.5 * (distances_LL + distances_LL.T)
     np.fill_diagonal(distances, 0.0)
-    observed = float(_energies(distances, first_L[None].astype(np.float64))[0])
-    energies = _energies(distances, _labels(n, m, seed))
+    observed = float(energy_distance.of_splits(distances, first_L[None])[0])
+    energies = energy_distance.of_splits(distances, _labels(n, m, seed))
     exact = math.comb(n + m, n) <= MOST_EXACT
     if not exact:
         energies = np.append(energies, observed)

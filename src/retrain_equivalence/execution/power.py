@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_equivalence.core.units import Unit
 from retrain_equivalence.execution.results_folder import read_findings
-from retrain_equivalence.study.questions import PREDICTION
+from retrain_equivalence.study.questions import PARAMETERS, PREDICTION
 
 if TYPE_CHECKING:
     from retrain_equivalence.equivalence.finding import Finding
@@ -26,13 +26,16 @@ def power_lines(study: Study) -> tuple[str, ...]:
         return (f"Power  {n} replicate has no interval: every verdict will be INCONCLUSIVE.",)
     if not study.comparisons:
         return (f"Power  {n} replicates; no comparison is declared, so there are intervals and no verdict.",)
-    distances = [c for c in study.comparisons if _of_distances(c)]
-    scalars = [c for c in study.comparisons if not _of_distances(c)]
+    laws = [c for c in study.comparisons if c.contrast == "distribution"]
+    scalars = [c for c in study.comparisons if _is_paired(c)]
+    distances = [c for c in study.comparisons if c not in laws and c not in scalars]
     lines = [f"Power  {n} replicates; 80 % power, two-sided 5 %, before Holm's correction; sd of the paired difference"]
     if scalars:
         lines.append(f"       {_names(scalars)}: {_of_scalars(n)}{_without_margin(scalars)}.")
     if distances:
         lines.append(f"       {_names(distances)}: {_of_predictions(distances, n)}{_without_margin(distances)}.")
+    if laws:
+        lines.append(f"       {_names(laws)}: {_of_laws(study)}.")
     if study.looks:
         lines.append(f"       {_of_looks(study)}.")
     return tuple(lines)
@@ -48,8 +51,25 @@ def _of_looks(study: Study) -> str:
     return f"looks: each one-sided bound is read at {each}, {100 * ALPHA:g} % in all; any other table is interim"
 
 
-def _of_distances(comparison: Comparison) -> bool:
-    return comparison.probe.partition("/")[0].partition(":")[0] == PREDICTION
+def _is_paired(comparison: Comparison) -> bool:
+    """Whether the comparison is of one signed number a replicate, read by a paired t."""
+    of_numbers = comparison.probe.partition("/")[0].partition(":")[0] not in (PREDICTION, PARAMETERS)
+    return of_numbers and comparison.contrast in ("recency", "difference", "path_gap")
+
+
+def _of_laws(study: Study) -> str:
+    """Say what sizes the two sets of runs have, and whether a permutation of them can reach 5 %."""
+    from retrain_equivalence.equivalence import permutation
+
+    half = (study.replicates + 1) // 2
+    sizes = (half, study.replicates - half)
+    if study.oracle_replicates > 1:
+        sizes = (study.replicates, study.oracle_replicates)
+    if min(sizes) < 2:
+        return f"{sizes[0]} runs against {sizes[1]} oracles have no law to compare"
+    least = permutation.smallest_p(*sizes)
+    found = f"{sizes[0]} runs against {sizes[1]} independent oracles, smallest p {least:.2g}; without a verdict"
+    return found if least <= 0.05 else f"{found}; 5 % needs {permutation.needed(*sizes)} of each"
 
 
 def _names(comparisons: list[Comparison]) -> str:

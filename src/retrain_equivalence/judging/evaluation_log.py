@@ -85,11 +85,12 @@ def read_logs(unlearned: Sequence[Path], retrained: Sequence[Path], before: Sequ
         metric: see `read_log`.
 
     Raises:
-        InputError: as `read_log`; E-DATA-140 for a folder without logs; E-DATA-147 if two logs of one group have the
-            same bytes: one evaluation given twice would pass for two runs.
+        InputError: as `read_log`; E-DATA-140 for a folder without logs; E-DATA-147 if two logs have the same
+            bytes, in one group or in two: one evaluation given twice would pass for two runs.
     """
+    seen: dict[str, Path] = {}
     groups = {
-        group: _read(_files(paths), metric)
+        group: _read(_files(paths), metric, seen)
         for group, paths in ((Group.UNLEARNED, unlearned), (Group.RETRAINED, retrained), (Group.BEFORE, before))
     }
     return Runs(
@@ -110,9 +111,9 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _read(paths: Sequence[Path], metric: str) -> tuple[Run, ...]:
+def _read(paths: Sequence[Path], metric: str, seen: dict[str, Path]) -> tuple[Run, ...]:
+    """Return the runs of one group; `seen` holds the logs of the groups before, by their digest."""
     runs = tuple(read_log(path, metric) for path in paths)
-    seen: dict[str, Path] = {}
     for path in paths:
         first = seen.setdefault(hashlib.sha256(path.read_bytes()).hexdigest(), path)
         if first is not path:

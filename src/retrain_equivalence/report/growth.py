@@ -80,7 +80,8 @@ def _figure(material: Material, records: list[Record]) -> Figure:
             f"Slope of the logarithm of the gap in {GAP_MEASURES[PRIMARY_GAP]} ({records[0]['unit']}); right of 0 the "
             "gap grows. Beside a method's name the class of its histories, where a margin was declared",
             [r["n"] for r in records],
-            f"{INTERVAL}; for seeds {JACKKNIFE}; classes are read from intervals that hold together",
+            f"{INTERVAL}; for seeds {JACKKNIFE}; classes are read from wider intervals, of 98.3 % each, that hold "
+            "together",
         ),
         table=_classes(material, records),
     )
@@ -110,7 +111,7 @@ def _place(record: Record) -> str:
 def _classes(material: Material, records: list[Record]) -> Table:
     return Table.of(
         "Classes of growth: rates of histories and of seeds, early and late"
-        + ("" if any(r["margin"] is not None for r in records) else "; no margin was declared, so there is no class"),
+        + ("" if any(r["margin"] is not None for r in records) else "; no margin was declared for them, so no class"),
         (
             column("unlearning", "unlearning"),
             Column(head="gap in", text=lambda r: GAP_MEASURES[r["measure"]]),

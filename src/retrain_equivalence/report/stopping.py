@@ -63,7 +63,10 @@ def _point(records: list[Record], unlearning: str, sets: list[str]) -> tuple[str
     if price is None or price["mean"] is None:
         return None
     said = f"on {test_set(sets[0])} one stopping time for all costs {number(price['mean'])} {price['unit']}"
-    said += f" (95 % interval {interval(price['low'], price['high'])}, n = {number(price['n'])})"
+    if price["low"] is None and price["mean"] == 0:
+        said += f" (every history chose the common step on every set of the others, n = {number(price['n'])})"
+    else:
+        said += f" (95 % interval {interval(price['low'], price['high'])}, n = {number(price['n'])})"
     common = next((r["step"] for r in here if r["quantity"] == COMMON and r["step"] is not None), None)
     if common is not None:
         said += f"; the common step is {number(common)}, the median over what the folds chose"

@@ -105,9 +105,9 @@ def answer(material: Material) -> Answer:
     ranked = sorted(groups, key=lambda key: _importance(groups[key][0]))
     first = set(ranked[:MOST_STATEMENTS])
     return Answer(
-        headline=_headline(final),
+        headline=_headline(_main(final)),
         scope=_scope(material, final),
-        by_unlearning=_by_unlearning(material, final),
+        by_unlearning=_by_unlearning(material, _main(final)),
         matrices=_matrices(material, groups),
         statements=tuple(_statement(material, groups[key]) for key in groups if key in first),
         more=tuple(_statement(material, groups[key]) for key in groups if key not in first),
@@ -134,22 +134,36 @@ def _place(material: Material, f: Finding) -> tuple[object, ...]:
     )  # fmt: skip
 
 
+def _main(final: Sequence[Finding]) -> list[Finding]:
+    """The verdicts of the question that comes first: counts over several questions would say nothing of any."""
+    if not final:
+        return []
+    first = min(final, key=_importance).contrast
+    return [f for f in final if f.contrast == first]
+
+
+def _counted(final: Sequence[Finding]) -> str:
+    counts = Counter(f.verdict for f in final)
+    return listed([f"{counts[v]} {v}" for v in ORDER if counts[v]])
+
+
 def _headline(final: Sequence[Finding]) -> str:
+    """Say what the verdicts of one question are."""
     if not final:
         return (
             "No verdict: no comparison of this study declares a margin that could be judged. "
             "Estimates and intervals stand below."
         )
     counts = Counter(f.verdict for f in final)
-    parts = [f"{counts[v]} {v}" for v in ORDER if counts[v]]
-    if len(parts) == 1:
+    what = upper_first(CONTRASTS[final[0].contrast])
+    if len(counts) == 1:
         verdict = next(v for v in ORDER if counts[v])
-        every = f"All {len(final)} verdicts are" if len(final) > 1 else "The one verdict is"
-        return f"{every} {verdict}: {_MEANING[verdict]}."
+        every = f"all {len(final)} verdicts are" if len(final) > 1 else "the one verdict is"
+        return f"{what}: {every} {verdict}: {_MEANING[verdict]}."
     equivalent = counts[Verdict.EQUIVALENT]
-    start = f"{equivalent} of {len(final)}" if equivalent else f"None of {len(final)}"
+    start = f"{equivalent} of {len(final)}" if equivalent else f"none of {len(final)}"
     rest = listed([f"{counts[v]} {'is' if counts[v] == 1 else 'are'} {v}" for v in ORDER[:2] if counts[v]])
-    return f"{start} verdicts {'is' if equivalent == 1 else 'are'} EQUIVALENT; {rest}."
+    return f"{what}: {start} verdicts {'is' if equivalent == 1 else 'are'} EQUIVALENT; {rest}."
 
 
 def _scope(material: Material, final: Sequence[Finding]) -> str:
@@ -157,18 +171,23 @@ def _scope(material: Material, final: Sequence[Finding]) -> str:
     asked = sum(comparison.margin is not None for comparison in material.study.comparisons)
     if not final or len(final) <= asked:
         return ""
+    groups: dict[str, list[Finding]] = {}
+    for f in final:
+        groups.setdefault(f.contrast, []).append(f)
+    main = _main(final)[0].contrast
+    others = [f"{CONTRASTS[name]}: {_counted(group)}" for name, group in groups.items() if name != main]
     return (
         f"{counted(asked, 'declared comparison')} with a margin, judged for each history or pair of histories, "
-        "unlearning and test set."
+        "unlearning and test set." + (f" Other questions: {'; '.join(others)}." if others else "")
     )
 
 
 def _by_unlearning(material: Material, final: Sequence[Finding]) -> str:
     parts = []
     for unlearning in material.study.unlearnings:
-        counts = Counter(f.verdict for f in final if f.unlearning == unlearning.name)
-        if counts:
-            parts.append(f"{unlearning.name}: {listed([f'{counts[v]} {v}' for v in ORDER if counts[v]])}.")
+        own = [f for f in final if f.unlearning == unlearning.name]
+        if own:
+            parts.append(f"{unlearning.name}: {_counted(own)}.")
     return " ".join(parts) if len(parts) > 1 else ""
 
 
