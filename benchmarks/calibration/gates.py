@@ -22,9 +22,9 @@ Z_OF_MEANS = 4.0
 """Those that a mean error may be away from 0: there are many of these rows."""
 ALPHA = 0.05
 APPROXIMATE = 0.065
+"""What a procedure that is not exact may err at nominal 5 %, from five replicates on."""
 FEW_DIRECTIONS = 0.07
 """What is allowed to bounds of squared norms where runs scatter in one to three directions."""
-"""What a procedure that is not exact may err at nominal 5 %, from five replicates on."""
 POINTS_OF_POWER = 0.025
 POINTS_OF_SIZE = 0.008
 CHECKED = 200

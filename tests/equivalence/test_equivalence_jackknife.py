@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from retrain_equivalence.equivalence.jackknife import among_oracles, among_runs, between, slope
+from retrain_equivalence.equivalence.jackknife import among_oracles, among_runs, between, of_mean, over_whole_runs
 
 
 def squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -96,16 +96,32 @@ def test_one_replicate_has_no_spread() -> None:
     assert math.isnan(between(padded(np.array([[0.0, 1.0, 2.0]]), 3)).standard_error())
 
 
-def test_slope_is_the_least_squares_slope() -> None:
-    rng = np.random.default_rng(3)
-    series = [among_runs(squared(rng.normal(size=(4, 3)), rng.normal(size=(4, 3)))) for _ in range(4)]
-    times = [0.0, 1.0, 2.0, 5.0]
-    found = slope(series, times)
-    assert found.value == pytest.approx(np.polyfit(times, [item.value for item in series], 1)[0])
-    assert found.joint_N[1] == pytest.approx(np.polyfit(times, [item.joint_N[1] for item in series], 1)[0])
-
-
 def test_log_of_what_is_not_positive_is_undefined_not_zero() -> None:
     number = among_runs(np.full((3, 3), -1.0)).log()
     assert math.isnan(number.value)
     assert math.isnan(number.standard_error())
+
+
+def test_a_ratio_is_taken_without_each_replicate_too() -> None:
+    rng = np.random.default_rng(5)
+    one, two = (among_runs(squared(x, x)) for x in rng.normal(size=(2, 5, 3)))
+    found = one.over(two)
+    assert found.value == pytest.approx(one.value / two.value)
+    assert found.joint_N == pytest.approx(one.joint_N / two.joint_N)
+    nothing = among_runs(np.zeros((5, 5)))
+    assert np.isnan([one.over(nothing).value, *one.over(nothing).joint_N]).all()
+
+
+def test_a_replicate_that_lacks_a_state_is_left_out_of_all_of_them() -> None:
+    distances = np.ones((2, 2, 4, 4))
+    distances[0, 1, 2], distances[1, 0, :, 2] = np.nan, np.nan
+    found = np.isfinite(over_whole_runs(distances))
+    wanted = ~np.eye(4, dtype=bool)
+    wanted[2], wanted[:, 2] = False, False
+    assert (found == wanted).all()
+
+
+def test_a_mean_without_each_replicate_by_hand() -> None:
+    found = of_mean(np.array([1.0, np.nan, 2.0, 6.0]))
+    assert (found.value, found.joint_N.tolist(), found.n) == (3.0, [4.0, 3.0, 3.5, 1.5], 3)
+    assert np.isnan(of_mean(np.array([np.nan, np.nan])).value)

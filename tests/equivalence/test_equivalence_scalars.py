@@ -84,6 +84,15 @@ def test_each_step_only_where_it_was_declared() -> None:
         assert all(not f.family for f in found if f.alignment == "trained")
 
 
+@pytest.mark.parametrize("contrast", ["difference", "path_gap"])
+def test_a_declared_end_that_the_table_lacks_gets_its_reason(contrast: str) -> None:
+    given = study(asks(contrast, PROBE, value=0.5))
+    rows = [row for row in scalars(given, {FIRST: 0.0, LAST: 0.0}) if row["step"] < 8]
+    finding = at(compare(frame(rows), given), contrast, FIRST)
+    assert (finding.estimate, finding.n, finding.missing, finding.verdict) == (None, 0, 8, Verdict.INCONCLUSIVE)
+    assert "8 of 8 registered runs are not in the table" in finding.reason
+
+
 def test_a_multiple_of_the_band_is_refused() -> None:
     given = study(asks("difference", PROBE, times_band=2.0))
     finding = at(compare(frame(scalars(given, {FIRST: 0.0, LAST: 0.0})), given), "difference", LAST)

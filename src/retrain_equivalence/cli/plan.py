@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from retrain_equivalence.execution.power import PilotSpread
     from retrain_equivalence.study.study import Study
 
-BASE = "(base)"
-
 Branches = dict[str, Any]
 """Stage -> the branches after it."""
 
@@ -47,6 +45,7 @@ def plan(
     from retrain_equivalence.execution.estimate import estimate, measured_rate
     from retrain_equivalence.execution.power import pilot_spreads
     from retrain_equivalence.execution.state_size import weight_shapes
+    from retrain_equivalence.histories.history import BASE
 
     study = common.open_study(sources, overrides, plugins)
     runtime = common.runtime_of(
@@ -91,6 +90,7 @@ def _show(planned: Plan, result: Estimate, spreads: tuple[PilotSpread, ...] | No
     from rich.tree import Tree
 
     from retrain_equivalence.cli import common
+    from retrain_equivalence.histories.history import BASE
 
     study, saving, console = planned.study, planned.saving, common.answer()
     console.print(f"Study  {study.name}: {study.question}", markup=False)

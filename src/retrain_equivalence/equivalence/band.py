@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
+from retrain_equivalence.equivalence.estimate import Estimate, nothing, of_jackknife
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.measurements import StateClass
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_pairs
@@ -92,19 +92,11 @@ def findings(case: Case) -> Iterator[Finding]:
                 alignment="trained",
                 step=0,
             )
-            nothing = Estimate(
-                value=None,
-                se=None,
-                n=0,
-                unit=case.table.units.get(probe, ""),
-                method=METHOD,
-                needs=0,
-                undefined=ONE_ORDER,
-            )
+            none = nothing(unit=case.table.units.get(probe, ""), method=METHOD, undefined=ONE_ORDER)
             yield conclude(
                 place,
-                nothing,
-                RunCounts(ok=0, censored=0, failed=0, unscored=0, missing=0),
+                none,
+                count([]),
                 rule=Rule.DISTANCE,
                 alpha=case.alpha,
                 describes="",

@@ -47,7 +47,7 @@ class Case:
         self.margin_nulls: dict[tuple[str, str], tuple[float | None, float | None]] = {}
         """What the margins of oracles give against oracles, by probe and oracle: the same for every unlearning."""
         self.gaps: dict[tuple[str, str, str, int], dict[tuple[str, str], PathGap]] = {}
-        """Path gaps at equal steps, by probe, test set, unlearning and step, then by pair: slopes read them again."""
+        """Path gaps at equal steps, by probe, test set, unlearning and step, then by pair: tables read them again."""
 
     @cached_property
     def histories(self) -> tuple[History, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from retrain_equivalence.equivalence.case import Case
+    from retrain_equivalence.histories.unlearning import Unlearning
     from retrain_equivalence.study.study import Comparison, Study
 
 PRIMARY_MEASURE = "hellinger"
 """The distance a verdict is read on unless the comparison names another one."""
 
 Where = Literal["at_end", "at_step", "at_forget_level", "anywhere"]
+STEPS: tuple[Where, Where] = ("at_end", "at_step")
 
 
 def measure_of(probe: str) -> str:
@@ -54,3 +58,27 @@ def asked(study: Study, contrast: str, probe: str, where: Where, *, distance: bo
         and comparison.alignment in covering
         and (contrast == "recency" or names(comparison.probe, probe, distance=distance))
     ]
+
+
+def along(
+    case: Case, contrast: str, probe: str, test_set: str, unlearning: Unlearning
+) -> Iterator[tuple[int, Where, list[Comparison]]]:
+    """Yield the saved steps of an unlearning: each with its alignment and the comparisons that ask for it.
+
+    The last step is there if it was recorded or a comparison asks for it, which then gets its reason in place of a
+    number.
+
+    Args:
+        case: study and table.
+        contrast: whose comparisons.
+        probe: full name.
+        test_set: of a distance; empty for a scalar.
+        unlearning: its saved steps.
+    """
+    last, steps = case.last(unlearning), case.steps(probe, test_set or None, unlearning)
+    asking = {where: asked(case.study, contrast, probe, where, distance=bool(test_set)) for where in STEPS}
+    if last not in steps and asking["at_end"]:
+        steps = [*steps, last]
+    for step in steps:
+        where = STEPS[step != last]
+        yield step, where, asking[where]

@@ -7,17 +7,21 @@ their common noise out.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import asked
+from retrain_equivalence.equivalence.declared import along
 from retrain_equivalence.equivalence.estimate import Estimate, of_sample
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.measurements import OK, StateClass, state_class
 from retrain_equivalence.equivalence.path_gap import t_test
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_scalars, worse
 from retrain_equivalence.equivalence.verdict import Place, Rule, by_band, conclude, each
+
+if TYPE_CHECKING:
+    from retrain_equivalence.study.study import Comparison
 
 METHOD = "history minus oracle of the same replicate, t (TOST against the margin)"
 ITS_OWN_ORACLE = "undefined: the replayed model is its own oracle, so the difference is 0 by construction"
@@ -48,24 +52,18 @@ def difference(case: Case, probe: str, history: str, unlearning: str, step: int)
 
 def findings(case: Case) -> Iterator[Finding]:
     """Differences of every scalar probe: trained ('do nothing'), at the end, and at each step that was declared."""
-    study = case.study
     for probe in case.table.scalar_probes:
         if probe.startswith("stage_loss:"):
             continue
-        places = [("", 0, "trained")]
-        for unlearning in study.unlearnings:
-            last = case.last(unlearning)
-            everywhere = bool(asked(study, "difference", probe, "at_step", distance=False))
-            steps = case.steps(probe, None, unlearning)
-            if last not in steps and asked(study, "difference", probe, "at_end", distance=False):
-                steps = [*steps, last]
+        places: list[tuple[str, int, str, list[Comparison]]] = [("", 0, "trained", [])]
+        for unlearning in case.study.unlearnings:
             places += [
-                (unlearning.name, step, "at_end" if step == last else "at_step")
-                for step in steps
-                if everywhere or step == last
+                (unlearning.name, step, where, comparisons)
+                for step, where, comparisons in along(case, "difference", probe, "", unlearning)
+                if where == "at_end" or comparisons
             ]
         for history in case.histories:
-            for unlearning_name, step, where in places if case.unlearnings_of(history) else places[:1]:
+            for unlearning_name, step, where, comparisons in places if case.unlearnings_of(history) else places[:1]:
                 estimate, counts = difference(case, probe, history.name, unlearning_name, step)
                 place = Place(
                     contrast="difference",
@@ -77,12 +75,6 @@ def findings(case: Case) -> Iterator[Finding]:
                     alignment=where,
                     step=step,
                 )
-                if where == "trained":
-                    comparisons = []
-                else:
-                    comparisons = asked(
-                        study, "difference", probe, "at_end" if where == "at_end" else "at_step", distance=False
-                    )
                 for comparison in each(comparisons):
                     yield conclude(
                         place,

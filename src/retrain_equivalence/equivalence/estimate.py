@@ -68,6 +68,11 @@ class Estimate:
         return None if self.value is None else finite(self.shown(self.value))
 
 
+def nothing(*, unit: str, method: str, undefined: str) -> Estimate:
+    """Return an estimate that is undefined for the given reason."""
+    return Estimate(value=None, se=None, n=0, unit=unit, method=method, needs=0, undefined=undefined)
+
+
 def finite(value: float) -> float | None:
     """Return the value, or null where it is not finite: undefined stays undefined."""
     return float(value) if math.isfinite(value) else None

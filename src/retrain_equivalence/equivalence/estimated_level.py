@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retrain_equivalence.equivalence.jackknife import Jackknifed
+from retrain_equivalence.equivalence.jackknife import Jackknifed, means_without, ratio
 from retrain_equivalence.equivalence.measurements import Flags, Floats
 
 
@@ -53,7 +53,7 @@ def mean_of_oracles(losses_N: Floats) -> Level | None:
     present = np.isfinite(losses_N)
     if not present.any():
         return None
-    value, without_N = _means_without(losses_N)
+    value, without_N = means_without(losses_N)
     at_L = np.concatenate([[value], without_N, np.full(len(losses_N), value), without_N])
     return Level(at_L=at_L, oracles_N=present)
 
@@ -71,7 +71,7 @@ def halfway(oracle: Level, starts_HR: Floats) -> Level | None:
     N = len(oracle.oracles_N)
     padded_HN = np.full((len(starts_HR), N), np.nan)
     padded_HN[:, : starts_HR.shape[1]] = starts_HR
-    means = [_means_without(row) for row in padded_HN if np.isfinite(row).any()]
+    means = [means_without(row) for row in padded_HN if np.isfinite(row).any()]
     if not means or max(mean for mean, _ in means) >= oracle.value:
         return None
     value = max(mean for mean, _ in means)
@@ -101,7 +101,7 @@ def jackknifed(values_LR: Floats, kept_R: Flags, oracles_N: Flags) -> Jackknifed
         if without_own:
             total_N[:R] -= filled_LR[first + replicates, replicates]
             count_N[:R] -= there_LR[first + replicates, replicates]
-        return np.where(count_N > 0, total_N / np.where(count_N > 0, count_N, 1.0), np.nan)
+        return ratio(total_N, count_N)
 
     return Jackknifed(
         value=float(total_L[0] / count_L[0]) if count_L[0] else float("nan"),
@@ -111,13 +111,3 @@ def jackknifed(values_LR: Floats, kept_R: Flags, oracles_N: Flags) -> Jackknifed
         runs_N=runs_N,
         oracles_N=oracles_N,
     )
-
-
-def _means_without(values_N: Floats) -> tuple[float, Floats]:
-    """The mean of what is there, and without replicate i; nan where nothing is left."""
-    there = np.isfinite(values_N)
-    filled = np.where(there, values_N, 0.0)
-    n, total = int(there.sum()), float(filled.sum())
-    left_N = n - there.astype(np.int64)
-    without_N = np.where(left_N > 0, (total - filled) / np.where(left_N > 0, left_N, 1), np.nan)
-    return total / n, without_N

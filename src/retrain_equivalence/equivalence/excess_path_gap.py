@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from retrain_equivalence.equivalence.band import ONE_ORDER
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import Where, asked, measure_of
-from retrain_equivalence.equivalence.estimate import Estimate, finite
+from retrain_equivalence.equivalence.declared import Where, along, asked, measure_of
+from retrain_equivalence.equivalence.estimate import Estimate, finite, nothing
 from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs
+from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, over_whole_runs
 from retrain_equivalence.equivalence.measurements import Floats, Pairs, StateClass, state_class
 from retrain_equivalence.equivalence.oracle_distance import BETWEEN_ALL
 from retrain_equivalence.equivalence.path_gap import flip_test
@@ -66,11 +67,7 @@ def of_distances(distances_KKRR: Floats) -> Excess:
     >>> float(of_distances(np.square(x_KR[:, None, :, None] - x_KR[None, :, None, :])).gap.value)
     4.0
     """
-    there = np.isfinite(distances_KKRR)
-    np.einsum("klrr->klr", there)[:] = False
-    present = np.any(there, axis=3).all(axis=(0, 1))
-    both = present[:, None] & present[None, :] & ~np.eye(len(present), dtype=bool)
-    distances = np.where(both, distances_KKRR, np.nan)
+    distances = over_whole_runs(distances_KKRR)
     kernel: Floats = -0.5 * np.einsum("k,l,klrs->rs", SIGNS_K, SIGNS_K, distances)
     # What is not there for one pair of states is not there for the yardstick either.
     seed = np.where(np.isfinite(kernel), 0.5 * np.einsum("kkrs->rs", distances), np.nan)
@@ -133,8 +130,7 @@ def at_step(case: Case, probe: str, test_set: str, a: str, b: str, unlearning: s
     for name, own in ((a, 0 * 4 + 3), (b, 2 * 4 + 1), (b, 2 * 4 + 0)):
         pairs = Pairs(values_NN=values[own], states_NN=flags[own])
         codes.append(status_of_pairs(pairs, R, R, table.censored_by(name, unlearning, step))[0])
-    excess, of_all = of_distances(values.reshape(4, 4, table.N, table.N)[:, :, :R, :R]), worse(*codes[:2])
-    of_all = worse(of_all, codes[2])
+    excess, of_all = of_distances(values.reshape(4, 4, table.N, table.N)[:, :, :R, :R]), reduce(worse, codes)
     return ExcessGap(
         excess=excess,
         counts=replace(count(of_all), lost_pairs=lost_in(excess.kernel_RR, of_all)),
@@ -144,11 +140,9 @@ def at_step(case: Case, probe: str, test_set: str, a: str, b: str, unlearning: s
 
 def _undefined(case: Case, place: Place, comparisons: list[Comparison], reason: str) -> Iterator[Finding]:
     unit = case.table.units.get(place.probe, "")
-    nothing = Estimate(value=None, se=None, n=0, unit=unit, method=METHOD, needs=0, undefined=reason)
+    none = nothing(unit=unit, method=METHOD, undefined=reason)
     for comparison in each(comparisons):
-        yield conclude(
-            place, nothing, count([]), rule=Rule.DISTANCE, alpha=case.alpha, asked=comparison, describes=reason
-        )
+        yield conclude(place, none, count([]), rule=Rule.DISTANCE, alpha=case.alpha, asked=comparison, describes=reason)
 
 
 def _conclude(case: Case, found: ExcessGap, place: Place, comparisons: list[Comparison]) -> Iterator[Finding]:
@@ -172,13 +166,8 @@ def places(case: Case, probe: str, test_set: str) -> Iterator[tuple[str, int, Wh
     """Yield unlearning, step, alignment (none: trained) and comparisons of every place of a probe."""
     yield "", 0, None, []
     for unlearning in case.study.unlearnings:
-        last, steps = case.last(unlearning), case.steps(probe, test_set, unlearning)
-        if last not in steps and asked(case.study, "excess_path_gap", probe, "at_end", distance=True):
-            steps = [*steps, last]
-        for step in steps:
-            where: Where = "at_end" if step == last else "at_step"
-            comparisons = asked(case.study, "excess_path_gap", probe, where, distance=True)
-            if step == last or comparisons:
+        for step, where, comparisons in along(case, "excess_path_gap", probe, test_set, unlearning):
+            if where == "at_end" or comparisons:
                 yield unlearning.name, step, where, comparisons
 
 

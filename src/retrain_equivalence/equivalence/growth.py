@@ -34,13 +34,14 @@ import numpy as np
 from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.coupled_gaps import PREFIX
 from retrain_equivalence.equivalence.declared import measure_of
-from retrain_equivalence.equivalence.estimate import T_NEEDS, Estimate, of_jackknife, of_sample, t_quantile
+from retrain_equivalence.equivalence.estimate import Estimate, nothing, of_jackknife, of_sample, t_quantile
+from retrain_equivalence.equivalence.fewest import fewest
 from retrain_equivalence.equivalence.finding import ALPHA, Finding, Verdict
 from retrain_equivalence.equivalence.gap_series import NO_GAPS, GapSeries, slope_weights
-from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, of_runs
+from retrain_equivalence.equivalence.jackknife import among_runs, of_mean
 from retrain_equivalence.equivalence.measurements import Floats
 from retrain_equivalence.equivalence.runs import RunCounts, count
-from retrain_equivalence.equivalence.verdict import MOST_REPLICATES, ROUNDING, Place, Rule, conclude, each
+from retrain_equivalence.equivalence.verdict import MOST_REPLICATES, Place, Rule, conclude, each, still
 
 if TYPE_CHECKING:
     from retrain_equivalence.histories.unlearning import Unlearning
@@ -224,7 +225,7 @@ def classified(early: Estimate, late: Estimate, change: Estimate, kappa: float, 
     word, bounds = INCONCLUSIVE, []
     for estimate in (early, late, change):
         low, high = estimate.bounds(level)
-        if low is not None and high is not None and not _still(estimate, kappa):
+        if low is not None and high is not None and not still(estimate.se, estimate.value, kappa):
             bounds.append((low, high))
     if len(bounds) == 3:
         word = class_of(bounds[0], bounds[1], bounds[2], kappa)
@@ -237,28 +238,17 @@ def n_to_classify(found: GrowthClass, kappa: float) -> int | None:
     An outlook, not a promise: the slopes move too.
     """
 
-    def word(n: int) -> str:
+    def has_class(n: int) -> bool:
         bounds = []
         for estimate in (found.early, found.late, found.change):
             if estimate.value is None or estimate.se is None:
-                return INCONCLUSIVE
+                return False
             half = t_quantile((1 + found.level) / 2, n - 1) * estimate.se * math.sqrt(estimate.n / n)
             bounds.append((estimate.value - half, estimate.value + half))
-        return class_of(bounds[0], bounds[1], bounds[2], kappa)
+        return class_of(bounds[0], bounds[1], bounds[2], kappa) != INCONCLUSIVE
 
-    low, high = max(found.early.n, found.early.needs), MOST_REPLICATES
-    if word(high) == INCONCLUSIVE:
-        return None
     # Intervals only shrink with n, and a class once reached is kept: `class_of` asks intervals to lie inside regions.
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (middle + 1, high) if word(middle) == INCONCLUSIVE else (low, middle)
-    return high
-
-
-def _still(estimate: Estimate, kappa: float) -> bool:
-    """Whether the replicates vary by no more than rounding: an interval without width would decide anything."""
-    return estimate.se is None or estimate.se <= ROUNDING * max(abs(estimate.value or 0.0), kappa)
+    return fewest(has_class, max(found.early.n, found.early.needs), MOST_REPLICATES)
 
 
 def class_of(early: Bounds, late: Bounds, change: Bounds, kappa: float) -> str:
@@ -317,10 +307,8 @@ class _Numbers:
     def rates(self, weights_T: Floats | str) -> Rates:
         """Return the slopes of some weights, or nothing for the reason that is given in their place."""
         if isinstance(weights_T, str):
-            nothing = Estimate(
-                value=None, se=None, n=0, unit=self.rate_unit, method="", needs=T_NEEDS, undefined=weights_T
-            )
-            return Rates(path=nothing, seed=nothing, difference=nothing)
+            none = nothing(unit=self.rate_unit, method="", undefined=weights_T)
+            return Rates(path=none, seed=none, difference=none)
         unit = self.rate_unit
         return Rates(
             path=self._of_path(weights_T, unit),
@@ -355,7 +343,7 @@ class _Numbers:
         undefined = self.path.undefined if not np.isfinite(one).any() else self.seed.undefined
         one = np.where(common, one, np.nan)
         two = np.where(common[:, None] & common[None, :], two, np.nan)
-        return _shown(of_jackknife(_mean(one) - among_runs(two), unit=unit, method=BOTH_METHOD, undefined=undefined))
+        return _shown(of_jackknife(of_mean(one) - among_runs(two), unit=unit, method=BOTH_METHOD, undefined=undefined))
 
 
 def growth(case: Case, probe: str, test_set: str, unlearning: Unlearning) -> Growth | None:
@@ -421,15 +409,6 @@ def _shown(estimate: Estimate) -> Estimate:
 def _exp(value: float) -> float:
     with np.errstate(over="ignore"):
         return float(np.exp(value))
-
-
-def _mean(values_R: Floats) -> Jackknifed:
-    """The mean of one number per replicate, and without replicate i; nan does not count."""
-    there = np.isfinite(values_R)
-    filled = np.where(there, values_R, 0.0)
-    n, total = int(there.sum()), float(filled.sum())
-    without = np.where(there, (total - filled) / (n - 1), total / n) if n > 1 else np.full(len(values_R), np.nan)
-    return of_runs(total / n if n else math.nan, without, there)
 
 
 def asks(study: Study, probe: str) -> list[Comparison]:

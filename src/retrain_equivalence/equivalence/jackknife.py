@@ -72,6 +72,11 @@ class Jackknifed:
     def __sub__(self, other: Jackknifed) -> Jackknifed:
         return self + (-1.0) * other
 
+    def over(self, other: Jackknifed) -> Jackknifed:
+        """Return the ratio of two statistics of the same history runs; nan unless `other` is above 0."""
+        value = self.value / other.value if other.value > 0 else float("nan")
+        return of_runs(value, ratio(self.joint_N, other.joint_N), self.runs_N)
+
     @property
     def n(self) -> int:
         """Independent replicates: of the histories, or of the oracles where no history enters."""
@@ -109,7 +114,8 @@ def _variance(values: Floats) -> float:
     return float(centred @ centred) / (len(values) - 1)
 
 
-def _ratio(total: Floats, count: Floats) -> Floats:
+def ratio(total: Floats, count: Floats) -> Floats:
+    """Return the quotients, nan where what is divided by is not above 0."""
     return np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)
 
 
@@ -123,9 +129,9 @@ def between(distances_NN: Floats) -> Jackknifed:
     n_row, n_column = counts.sum(axis=1), counts.sum(axis=0)
     return Jackknifed(
         value=float(total / count) if count else float("nan"),
-        joint_N=_ratio(total - row - column, count - n_row - n_column),
-        own_N=_ratio(total - row, count - n_row),
-        oracle_N=_ratio(total - column, count - n_column),
+        joint_N=ratio(total - row - column, count - n_row - n_column),
+        own_N=ratio(total - row, count - n_row),
+        oracle_N=ratio(total - column, count - n_column),
         runs_N=np.any(there, axis=1),
         oracles_N=np.any(there, axis=0),
     )
@@ -140,11 +146,11 @@ def removed(distances_GNN: Floats) -> tuple[Floats, Floats, Flags]:
     there = np.isfinite(distances_GNN) & ~np.eye(distances_GNN.shape[-1], dtype=bool)
     filled, counts = np.where(there, distances_GNN, 0.0), there.astype(np.float64)
     total, count = filled.sum(axis=(1, 2)), counts.sum(axis=(1, 2))
-    without = _ratio(
+    without = ratio(
         total[:, None] - filled.sum(axis=2) - filled.sum(axis=1),
         count[:, None] - counts.sum(axis=2) - counts.sum(axis=1),
     )
-    return _ratio(total, count), without, np.any(there, axis=2) | np.any(there, axis=1)
+    return ratio(total, count), without, np.any(there, axis=2) | np.any(there, axis=1)
 
 
 def of_runs(value: float, without_N: Floats, present_N: Flags) -> Jackknifed:
@@ -179,11 +185,27 @@ def among_oracles(distances_NN: Floats) -> Jackknifed:
     )
 
 
-def slope(series: list[Jackknifed], times: list[float]) -> Jackknifed:
-    """Return the least-squares slope of a series of statistics over time: a linear combination of them."""
-    centred = np.asarray(times) - np.mean(times)
-    weights = centred / float(centred @ centred)
-    total = float(weights[0]) * series[0]
-    for weight, item in zip(weights[1:].tolist(), series[1:], strict=True):
-        total = total + weight * item
-    return total
+def means_without(values_N: Floats) -> tuple[float, Floats]:
+    """Return the mean of what is there, and the mean without replicate i, [N]; nan where nothing is left."""
+    there = np.isfinite(values_N)
+    filled = np.where(there, values_N, 0.0)
+    n, total = int(there.sum()), float(filled.sum())
+    return total / n if n else float("nan"), ratio(total - filled, n - there.astype(np.float64))
+
+
+def of_mean(values_N: Floats) -> Jackknifed:
+    """Return the mean of one number per replicate; nan does not count."""
+    return of_runs(*means_without(values_N), np.isfinite(values_N))
+
+
+def over_whole_runs(distances_KKNN: Floats) -> Floats:
+    """Return the distances among K states, [K, K, N, N], nan unless between two replicates that have all states.
+
+    Args:
+        distances_KKNN: `[k, l, r, s] = d(x_kr, x_ls)`; nan where there is none; equal replicates are not read.
+    """
+    there = np.isfinite(distances_KKNN)
+    np.einsum("klrr->klr", there)[:] = False
+    present = np.any(there, axis=3).all(axis=(0, 1))
+    both = present[:, None] & present[None, :] & ~np.eye(len(present), dtype=bool)
+    return np.where(both, distances_KKNN, np.nan)

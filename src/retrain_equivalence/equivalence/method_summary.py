@@ -26,15 +26,13 @@ from retrain_equivalence.equivalence.difference import ITS_OWN_ORACLE
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife, of_sample
 from retrain_equivalence.equivalence.jackknife import Jackknifed, between
 from retrain_equivalence.equivalence.measurements import FORGET_LOSS, OK, Floats, StateClass, state_class
-from retrain_equivalence.histories.history import Role
+from retrain_equivalence.histories.history import BASE, Role
 
 if TYPE_CHECKING:
     from retrain_equivalence.histories.unlearning import Unlearning
 
 Alignment = Literal["at_end", "at_forget_level"]
 ALIGNMENTS: tuple[Alignment, ...] = ("at_end", "at_forget_level")
-BASE = "(base)"
-"""Name of the history without stages."""
 STAGE_LOSS, ANSWERS = "stage_loss", "answer_logprob"
 
 MEAN_METHOD = "mean over histories within a replicate, then over replicates, t"

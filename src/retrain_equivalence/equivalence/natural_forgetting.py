@@ -12,13 +12,14 @@ from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.measurements import MISSING, OK, Floats, StateClass
 from retrain_equivalence.equivalence.runs import RunCounts, count, status_of_scalars
 from retrain_equivalence.equivalence.verdict import Place, Rule, conclude
-from retrain_equivalence.histories.history import History
+from retrain_equivalence.histories.history import BASE, History
 
 WHEN = ("before", "after", "end", "oracle")
 METHOD = "mean over the stage's recorded rows, then over replicates, t"
 
 
-def _at(history: History, index: int, when: str) -> History:
+def node(history: History, index: int, when: str) -> History:
+    """Return the part of a history whose end is meant by `when` of its stage number `index` (0-based)."""
     if when == "oracle":
         return history.oracle()
     length = {"before": index, "after": index + 1, "end": len(history.stages)}[when]
@@ -30,7 +31,7 @@ def _values(case: Case, probe: str, node: History) -> tuple[Floats, list[int]]:
     table = case.table
     found = table.scalar(probe, StateClass(node.name, "", 0))
     if not node.stages and node.shuffle and not table.has_scalar(probe, StateClass(node.name, "", 0)):
-        found = table.scalar(probe, StateClass("(base)", "", 0))
+        found = table.scalar(probe, StateClass(BASE, "", 0))
     values, codes = found.values_N[: table.R].copy(), status_of_scalars(found.states_N, table.R, set())
     if not node.stages and codes[0] == OK and all(code == MISSING for code in codes[1:]):
         values[:] = values[0]
@@ -48,11 +49,11 @@ def stage_loss(case: Case, history: History, index: int, when: str) -> tuple[Est
         when: `before` and `after` that stage, `end` of the history, or its `oracle`.
     """
     probe = f"stage_loss:{history.stages[index].name}"
-    values, codes = _values(case, probe, _at(history, index, when))
+    values, codes = _values(case, probe, node(history, index, when))
     if (
         np.isfinite(values).sum() > 1
         and np.ptp(values[np.isfinite(values)]) == 0
-        and not _at(history, index, when).stages
+        and not node(history, index, when).stages
     ):
         # One base for all replicates has no spread over them: the number is exact, an interval would pretend otherwise.
         estimate = Estimate(

@@ -17,7 +17,7 @@ import numpy as np
 
 from retrain_equivalence.equivalence import forget_level, worst_case
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import Where, asked, measure_of
+from retrain_equivalence.equivalence.declared import along, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, between
@@ -180,13 +180,8 @@ def everywhere(case: Case, contrast: str) -> Iterator[Found]:
             )
             yield Found(place=place, number=at_step(case, probe, test_set, history.name, "", 0), comparisons=[])
             for unlearning in case.unlearnings_of(history):
-                last, here = case.last(unlearning), replace(place, unlearning=unlearning.name)
-                steps = case.steps(probe, test_set, unlearning)
-                if last not in steps and asked(study, contrast, probe, "at_end", distance=True):
-                    steps = [*steps, last]
-                for step in steps:
-                    where: Where = "at_end" if step == last else "at_step"
-                    comparisons = asked(study, contrast, probe, where, distance=True)
+                here = replace(place, unlearning=unlearning.name)
+                for step, where, comparisons in along(case, contrast, probe, test_set, unlearning):
                     if where == "at_step" and measure_of(probe) not in BETWEEN_ALL and not comparisons:
                         continue
                     yield Found(

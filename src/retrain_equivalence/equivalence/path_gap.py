@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from retrain_equivalence.equivalence import forget_level, sign_flip, worst_case
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import Where, asked, measure_of
-from retrain_equivalence.equivalence.estimate import Estimate, finite, of_jackknife, of_sample
+from retrain_equivalence.equivalence.declared import along, asked, measure_of
+from retrain_equivalence.equivalence.estimate import Estimate, finite, nothing, of_jackknife, of_sample
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.jackknife import Jackknifed, of_runs, removed
 from retrain_equivalence.equivalence.measurements import OK, Flags, Floats, Pairs, state_class
-from retrain_equivalence.equivalence.oracle_distance import NOT_SQUARED, SQUARED_MEASURES
+from retrain_equivalence.equivalence.oracle_distance import BETWEEN_ALL, NOT_SQUARED, SQUARED_MEASURES
 from retrain_equivalence.equivalence.runs import RunCounts, count, lost_in, status_of_pairs, status_of_scalars, worse
 from retrain_equivalence.equivalence.squared_norm import noise_of_mean, of_squared_norm
 from retrain_equivalence.equivalence.tost import PAIRED_T, paired_t
@@ -80,10 +80,9 @@ class PathGap:
     @cached_property
     def to_seed(self) -> Estimate:
         """`G_ab / ((D_aa + D_bb)/2)`: the gap in units of the distance between seeds of one history."""
-        gap, seed = self.gap_number, self.seed_number
-        without = np.where(seed.joint_N > 0, gap.joint_N / np.where(seed.joint_N > 0, seed.joint_N, 1.0), np.nan)
-        ratio = of_runs(gap.value / seed.value if seed.value > 0 else float("nan"), without, gap.runs_N)
-        noise = self._noise / seed.value if seed.value > 0 else 0.0
+        seed = self.seed_number.value
+        ratio = self.gap_number.over(self.seed_number)
+        noise = self._noise / seed if seed > 0 else 0.0
         return of_squared_norm(ratio, noise, unit="ratio", method=TO_SEED_METHOD, undefined=NO_DISTANCES)
 
 
@@ -228,26 +227,13 @@ def distance_findings(case: Case) -> Iterator[Finding]:
     """Gaps by distances: every pair of histories, trained, at every saved step and at the declared forget level."""
     study, unlearned = case.study, set(case.pairs)
     for probe, test_set in case.table.distance_probes:
-        declared = [
-            c
-            for w in ("at_end", "at_step", "at_forget_level")
-            for c in asked(study, "path_gap", probe, w, distance=True)
-        ]
+        of_probe = Place(contrast="path_gap", quantity="G_ab", probe=probe, test_set=test_set)
         if measure_of(probe) not in SQUARED_MEASURES:
-            for comparison in dict.fromkeys(declared):
-                nothing = Estimate(
-                    value=None,
-                    se=None,
-                    n=0,
-                    unit=case.table.units.get(probe, ""),
-                    method=G_METHOD,
-                    needs=0,
-                    undefined=NOT_SQUARED,
-                )
-                place = Place(contrast="path_gap", quantity="G_ab", probe=probe, test_set=test_set)
+            none = nothing(unit=case.table.units.get(probe, ""), method=G_METHOD, undefined=NOT_SQUARED)
+            for comparison in asked(study, "path_gap", probe, "anywhere", distance=True):
                 yield conclude(
-                    place,
-                    nothing,
+                    of_probe,
+                    none,
                     count([]),
                     rule=Rule.DISTANCE,
                     alpha=case.alpha,
@@ -256,54 +242,20 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                 )
             continue
         for a, b in ((x.name, y.name) for x, y in combinations(case.histories, 2)):
-            trained = Place(
-                contrast="path_gap",
-                quantity="G_ab",
-                probe=probe,
-                test_set=test_set,
-                history=a,
-                other=b,
-                alignment="trained",
-                step=0,
-            )
+            pair = replace(of_probe, history=a, other=b)
+            trained = replace(pair, alignment="trained", step=0)
             yield from _conclude(case, at_step(case, probe, test_set, a, b, "", 0), trained, [])
             for unlearning in study.unlearnings if (a, b) in unlearned else ():
-                last = case.last(unlearning)
-                steps = case.steps(probe, test_set, unlearning)
-                if last not in steps and asked(study, "path_gap", probe, "at_end", distance=True):
-                    steps = [*steps, last]
-                for step in steps:
-                    where: Where = "at_end" if step == last else "at_step"
-                    comparisons = asked(study, "path_gap", probe, where, distance=True)
-                    if where == "at_step" and measure_of(probe) not in ("hellinger", "squared_l2") and not comparisons:
+                here = replace(pair, unlearning=unlearning.name)
+                for step, where, comparisons in along(case, "path_gap", probe, test_set, unlearning):
+                    if where == "at_step" and measure_of(probe) not in BETWEEN_ALL and not comparisons:
                         continue
                     found = at_step(case, probe, test_set, a, b, unlearning.name, step)
-                    place = Place(
-                        contrast="path_gap",
-                        quantity="G_ab",
-                        probe=probe,
-                        test_set=test_set,
-                        unlearning=unlearning.name,
-                        history=a,
-                        other=b,
-                        alignment=where,
-                        step=step,
-                    )
+                    place = replace(here, alignment=where, step=step)
                     yield from _conclude(case, found, place, comparisons)
-                    if step == last:
-                        ratio = Place(
-                            contrast="path_gap",
-                            quantity="G_ab/D_seed",
-                            probe=probe,
-                            test_set=test_set,
-                            unlearning=unlearning.name,
-                            history=a,
-                            other=b,
-                            alignment=where,
-                            step=step,
-                        )
+                    if where == "at_end":
                         yield conclude(
-                            ratio,
+                            replace(place, quantity="G_ab/D_seed"),
                             found.to_seed,
                             found.counts,
                             rule=Rule.DISTANCE,
@@ -315,16 +267,7 @@ def distance_findings(case: Case) -> Iterator[Finding]:
                     continue
                 matched = at_forget_level(case, probe, test_set, a, b, unlearning)
                 if matched is not None:
-                    place = Place(
-                        contrast="path_gap",
-                        quantity="G_ab",
-                        probe=probe,
-                        test_set=test_set,
-                        unlearning=unlearning.name,
-                        history=a,
-                        other=b,
-                        alignment="at_forget_level",
-                    )
+                    place = replace(here, alignment="at_forget_level")
                     yield from _conclude(case, matched, place, comparisons)
                     yield from worst_case.of_gap(
                         replace(place, quantity="G_ab worst case"), matched.gap, matched.counts
@@ -333,18 +276,19 @@ def distance_findings(case: Case) -> Iterator[Finding]:
 
 def scalar_findings(case: Case) -> Iterator[Finding]:
     """Signed gaps of scalar probes, paired by replicate: trained, at the end, and wherever a comparison asks."""
-    study, table, unlearned = case.study, case.table, set(case.pairs)
+    table, unlearned = case.table, set(case.pairs)
     for probe in table.scalar_probes:
         if probe.startswith("stage_loss:"):
             continue
-        places = [("", 0, "trained")]
-        for unlearning in study.unlearnings:
-            last = case.last(unlearning)
-            everywhere = bool(asked(study, "path_gap", probe, "at_step", distance=False))
-            chosen = [step for step in case.steps(probe, None, unlearning) if everywhere or step == last]
-            places += [(unlearning.name, step, "at_end" if step == last else "at_step") for step in chosen]
+        places: list[tuple[str, int, str, list[Comparison]]] = [("", 0, "trained", [])]
+        for unlearning in case.study.unlearnings:
+            places += [
+                (unlearning.name, step, where, comparisons)
+                for step, where, comparisons in along(case, "path_gap", probe, "", unlearning)
+                if where == "at_end" or comparisons
+            ]
         for a, b in combinations(case.histories, 2):
-            for unlearning_name, step, where in places if (a.name, b.name) in unlearned else places[:1]:
+            for unlearning_name, step, where, comparisons in places if (a.name, b.name) in unlearned else places[:1]:
                 one = table.scalar(probe, state_class(a.name, unlearning_name, step))
                 two = table.scalar(probe, state_class(b.name, unlearning_name, step))
                 codes = worse(
@@ -357,12 +301,6 @@ def scalar_findings(case: Case) -> Iterator[Finding]:
                     method=S_METHOD,
                     undefined="undefined: no replicate has both histories here",
                 )
-                if where == "trained":
-                    comparisons: list[Comparison] = []
-                elif where == "at_end":
-                    comparisons = asked(study, "path_gap", probe, "at_end", distance=False)
-                else:
-                    comparisons = asked(study, "path_gap", probe, "at_step", distance=False)
                 place = Place(
                     contrast="path_gap",
                     quantity="a-b",

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from retrain_equivalence.equivalence.case import Case
-from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, Where, asked, measure_of
+from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, Where, along, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, of_jackknife
 from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, of_runs
+from retrain_equivalence.equivalence.jackknife import Jackknifed, among_runs, over_whole_runs
 from retrain_equivalence.equivalence.measurements import OK, Floats, Pairs, state_class
 from retrain_equivalence.equivalence.oracle_distance import BETWEEN_ALL
 from retrain_equivalence.equivalence.path_gap import flip_test
@@ -143,11 +143,7 @@ def of_distances(distances_HHRR: Floats, *, seed: int = 0) -> Spread:
     (4.5, 4.0, 1.125)
     """
     histories = len(distances_HHRR)
-    there = np.isfinite(distances_HHRR)
-    np.einsum("hkrr->hkr", there)[:] = False
-    present = np.any(there, axis=3).all(axis=(0, 1))
-    both = present[:, None] & present[None, :] & ~np.eye(len(present), dtype=bool)
-    distances = np.where(both, distances_HHRR, np.nan)
+    distances = over_whole_runs(distances_HHRR)
     within = np.einsum("hhrs->rs", distances)
     kernel = distances.sum(axis=(0, 1)) / (2 * histories) - 0.5 * within
     return _of_kernel(kernel, 0.5 * within / histories, histories, seed)
@@ -156,12 +152,10 @@ def of_distances(distances_HHRR: Floats, *, seed: int = 0) -> Spread:
 def _of_kernel(kernel_RR: Floats, seeds_RR: Floats, histories: int, draws_seed: int) -> Spread:
     history = among_runs(kernel_RR / (histories - 1))
     seeds = among_runs(seeds_RR)
-    without = np.where(seeds.joint_N > 0, history.joint_N / np.where(seeds.joint_N > 0, seeds.joint_N, 1.0), np.nan)
-    value = history.value / seeds.value if seeds.value > 0 else float("nan")
     return Spread(
         history=history,
         seed=seeds,
-        ratio=of_runs(value, without, history.runs_N),
+        ratio=history.over(seeds),
         kernel_RR=kernel_RR,
         noise=noise_of_mean(kernel_RR / (histories - 1), seeds.value / max(seeds.n, 1)),
         draws_seed=draws_seed,
@@ -253,8 +247,7 @@ def everywhere(case: Case) -> Iterator[Found]:
     scalars = [(probe, "") for probe in case.table.scalar_probes if not probe.startswith("stage_loss:")]
     distances = [(probe, item) for probe, item in case.table.distance_probes if measure_of(probe) in BETWEEN_ALL]
     for probe, test_set in (*scalars, *distances):
-        for unlearning, step, where in _places(case, probe, test_set):
-            comparisons = asked(case.study, CONTRAST, probe, where, distance=bool(test_set)) if where else []
+        for unlearning, step, where, comparisons in _places(case, probe, test_set):
             yield Found(
                 place=Place(
                     contrast=CONTRAST,
@@ -272,21 +265,12 @@ def everywhere(case: Case) -> Iterator[Found]:
             )
 
 
-def _places(case: Case, probe: str, test_set: str) -> Iterator[tuple[str, int, Where | None]]:
-    yield "", 0, None
+def _places(case: Case, probe: str, test_set: str) -> Iterator[tuple[str, int, Where | None, list[Comparison]]]:
+    yield "", 0, None, []
     for unlearning in case.study.unlearnings:
-        last, steps = case.last(unlearning), case.steps(probe, test_set or None, unlearning)
-        is_asked = {
-            where: bool(asked(case.study, CONTRAST, probe, where, distance=bool(test_set)))
-            for where in ("at_end", "at_step")
-        }
-        if last not in steps and is_asked["at_end"]:
-            steps = [*steps, last]
-        for step in steps:
-            if step == last:
-                yield unlearning.name, step, "at_end"
-            elif measure_of(probe) == PRIMARY_MEASURE or is_asked["at_step"]:
-                yield unlearning.name, step, "at_step"
+        for step, where, comparisons in along(case, CONTRAST, probe, test_set, unlearning):
+            if where == "at_end" or measure_of(probe) == PRIMARY_MEASURE or comparisons:
+                yield unlearning.name, step, where, comparisons
 
 
 def findings(case: Case) -> Iterator[Finding]:

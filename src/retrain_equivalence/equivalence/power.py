@@ -20,6 +20,7 @@ import numpy as np
 from scipy import integrate, optimize, special
 
 from retrain_equivalence.equivalence import sign_flip
+from retrain_equivalence.equivalence.fewest import fewest
 
 SIGN_FLIP_STUDIES = 8_000
 """Simulated studies behind a stated power of the sign flip: Monte-Carlo sd at most .6 points."""
@@ -28,9 +29,8 @@ MOST_REPLICATES = 1_000
 _BLOCK = 500
 
 
-def _over_sd(given: Callable[[float], float], n: int, highest: float = math.inf) -> float:
-    """Return `E[given(s)]` over the sample sd s of n unit normals, counting only s < highest."""
-    df = n - 1
+def over_sd(given: Callable[[float], float], df: int, highest: float = math.inf) -> float:
+    """Return `E[given(s)]` over the sd s of unit normals (`df s^2` is chi-squared), counting only s < highest."""
     constant = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2)
 
     def integrand(s: float) -> float:
@@ -46,7 +46,7 @@ def power_of_t(effect: float, n: int, alpha: float = 0.05) -> float:
     """Return the power of the two-sided paired t-test at `effect = mean / sd` with n >= 2 pairs."""
     critical = float(special.stdtrit(n - 1, 1 - alpha / 2))
     shift = effect * math.sqrt(n)
-    return _over_sd(lambda s: float(special.ndtr(shift - critical * s) + special.ndtr(-critical * s - shift)), n)
+    return over_sd(lambda s: float(special.ndtr(shift - critical * s) + special.ndtr(-critical * s - shift)), n - 1)
 
 
 def detectable_effect(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -64,7 +64,7 @@ def power_of_tost(margin: float, n: int, alpha: float = 0.05) -> float:
     """Return P(EQUIVALENT) of TOST at zero effect, `margin` in sd of the paired difference, n >= 2 replicates."""
     critical = float(special.stdtrit(n - 1, 1 - alpha))
     reach = margin * math.sqrt(n)
-    return _over_sd(lambda s: float(2 * special.ndtr(reach - critical * s) - 1), n, reach / critical)
+    return over_sd(lambda s: float(2 * special.ndtr(reach - critical * s) - 1), n - 1, reach / critical)
 
 
 def equivalence_margin(n: int, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -120,12 +120,4 @@ def n_for_power(
     >>> n_for_power(1.0), n_for_power(0.1), n_for_power(1.0, of=power_of_tost)
     (10, 787, 11)
     """
-    low, high = 2, 2
-    while of(effect, high, alpha) < power:
-        if high == MOST_REPLICATES:
-            return None
-        low, high = high + 1, min(2 * high, MOST_REPLICATES)
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if of(effect, middle, alpha) >= power else (middle + 1, high)
-    return high
+    return fewest(lambda n: of(effect, n, alpha) >= power, 2, MOST_REPLICATES)

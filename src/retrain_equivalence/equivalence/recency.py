@@ -32,6 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -380,9 +381,7 @@ def _parts_of(
 ) -> Iterator[Part]:
     """The three parts of one contrast, with what may be said of them given which runs reached the level."""
     horizon = max(item.horizon for item in times)
-    whole = times[0].codes
-    for other in times[1:]:
-        whole = worse(whole, other.codes)
+    whole = reduce(worse, [item.codes for item in times])
     together = np.logical_and.reduce([item.there_R for item in times])
     not_all = [CENSORED if code == OK and not there else code for code, there in zip(whole, together, strict=True)]
     n_there = sum(item.reached + item.at_start for item in times)
@@ -469,9 +468,7 @@ def trend_of(
     )
     values_LR = np.einsum("p,plr->lr", weights_P, steps_PLR)
     times = [steps_to(paths[name], levels[name]) for p in places for name in by_position[p]]
-    codes = times[0].codes
-    for other in times[1:]:
-        codes = worse(codes, other.codes)
+    codes = reduce(worse, [item.codes for item in times])
     nobody = not any(item.there_R.any() for item in times)
     horizon = max(item.horizon for item in times)
     oracles_N = np.logical_or.reduce([level.oracles_N for level in levels.values()])

@@ -26,7 +26,7 @@ from retrain_equivalence.equivalence.case import Case
 from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, asked, measure_of
 from retrain_equivalence.equivalence.estimate import Estimate, finite, of_jackknife, of_sample
 from retrain_equivalence.equivalence.finding import Finding
-from retrain_equivalence.equivalence.jackknife import between
+from retrain_equivalence.equivalence.jackknife import between, ratio
 from retrain_equivalence.equivalence.measurements import OK, Floats, Pairs, StateClass, state_class
 from retrain_equivalence.equivalence.oracle_distance import D_METHOD
 from retrain_equivalence.equivalence.path_spread import orders
@@ -93,14 +93,14 @@ def price(distances_HTRN: Floats) -> Price:
     total, count = filled.sum(axis=(2, 3)), counts.sum(axis=(2, 3))
     by_run, n_by_run = filled.sum(axis=3), counts.sum(axis=3)
     of_oracle, n_of_oracle = filled.sum(axis=2)[:, :, :replicates], counts.sum(axis=2)[:, :, :replicates]
-    judged_HTR = _mean(by_run, n_by_run)
-    others_HTR = _mean(total[:, :, None] - by_run - of_oracle, count[:, :, None] - n_by_run - n_of_oracle)
+    judged_HTR = ratio(by_run, n_by_run)
+    others_HTR = ratio(total[:, :, None] - by_run - of_oracle, count[:, :, None] - n_by_run - n_of_oracle)
     own_HR, common_R = _least(others_HTR), _least(others_HTR.mean(axis=0, keepdims=True))[0]
     common_HR = np.tile(common_R, (histories, 1))
     cost_HR = _at(judged_HTR, common_HR) - _at(judged_HTR, own_HR)
     expected_HR = _at(others_HTR, common_HR) - _at(others_HTR, own_HR)
     dearest_R = np.where(np.isfinite(expected_HR), expected_HR, -np.inf).argmax(axis=0)
-    whole_HT = _mean(total, count)
+    whole_HT = ratio(total, count)
     return Price(
         per_replicate_R=cost_HR.mean(axis=0),
         worst_R=np.where(np.isfinite(cost_HR).all(axis=0), cost_HR[dearest_R, np.arange(replicates)], np.nan),
@@ -147,11 +147,6 @@ def standard_errors(distances_HTRN: Floats, *, seed: int = 0) -> tuple[float, fl
     left = replicates // 2
     one, two = np.sqrt((replicates - left) / left * np.var(found, axis=0)).tolist()
     return one, two
-
-
-def _mean(total: Floats, count: Floats) -> Floats:
-    found: Floats = np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)
-    return found
 
 
 def _least(curves_HTR: Floats) -> NDArray[np.int64]:

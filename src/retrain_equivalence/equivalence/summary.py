@@ -18,6 +18,7 @@ from collections.abc import Iterable
 
 from retrain_equivalence.equivalence.declared import PRIMARY_MEASURE, measure_of
 from retrain_equivalence.equivalence.finding import Finding, in_order
+from retrain_equivalence.equivalence.measurements import LABEL_MARGIN
 
 COLUMNS = (
     "contrast", "quantity", "probe", "test_set", "unlearning", "history", "other", "alignment", "step", "estimate",
@@ -25,9 +26,6 @@ COLUMNS = (
     "p_adjustment", "n_needed", "censored", "failed", "unscored", "missing", "reason",
 )  # fmt: skip
 """Fields of a finding, in the order of the sheet."""
-
-LABEL_MARGIN = "label_margin:"
-"""Probes that are read as laws; their means say what expected losses say."""
 
 MOST_OF_A_KIND = 12
 """Of more numbers that answer one question on one test set, the largest are listed: 24 orders have 276 pairs."""
@@ -59,7 +57,8 @@ def _is_end_value(finding: Finding) -> bool:
         primary = measure_of(finding.probe) == PRIMARY_MEASURE
         return finding.quantity == "D_ho/D_oo" and finding.alignment == "at_end" and primary
     if finding.contrast == "difference":
-        return finding.alignment == "at_end" and not finding.probe.startswith(LABEL_MARGIN)
+        # Label margins are read as laws: their means say what expected losses say.
+        return finding.alignment == "at_end" and not finding.probe.startswith(f"{LABEL_MARGIN}:")
     if finding.contrast == "recency":
         return finding.quantity == "tau(oracle)" or (
             finding.quantity.endswith("(oracle)") and finding.other == "mean of earlier"

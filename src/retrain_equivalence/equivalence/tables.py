@@ -140,10 +140,13 @@ def tables_of(case: Case) -> dict[str, list[Record]]:
     return {name: make(case) for name, make in TABLES.items()}
 
 
-def _numbers(estimate: Estimate, prefix: str = "") -> Record:
+def _numbers(estimate: Estimate, name: str = "") -> Record:
+    return _interval(estimate, name or "mean", f"{name}_" if name else "")
+
+
+def _interval(estimate: Estimate, name: str, bounds: str) -> Record:
     low, high = estimate.interval
-    name = f"{prefix}_" if prefix else ""
-    return {prefix or "mean": estimate.estimate, f"{name}low": low, f"{name}high": high}
+    return {name: estimate.estimate, f"{bounds}low": low, f"{bounds}high": high}
 
 
 def _mean(case: Case, probe: str, at: StateClass, replicates: int) -> tuple[Estimate, Record]:
@@ -154,6 +157,10 @@ def _mean(case: Case, probe: str, at: StateClass, replicates: int) -> tuple[Esti
     )
     counts = count(codes)
     return estimate, {"n": estimate.n, "censored": counts.censored, "failed": counts.failed}
+
+
+def _positions(case: Case) -> dict[str, int | None]:
+    return {history.name: history.position() for history in case.unlearned}
 
 
 def _shown_scalars(case: Case) -> list[str]:
@@ -313,7 +320,7 @@ def gaps(case: Case) -> list[Record]:
                 if matched and (level := path_gap.at_forget_level(case, probe, test_set, a, b, unlearning)):
                     found.append((None, level))
                 rows += [
-                    _gap_row(probe, test_set, unlearning, (a, b), step, case.last(unlearning), gap)
+                    _gap_row(probe, test_set, unlearning.name, (a, b), step, gap, last=step == case.last(unlearning))
                     for step, gap in found
                 ]
     return rows
@@ -322,23 +329,24 @@ def gaps(case: Case) -> list[Record]:
 def _gap_row(
     probe: str,
     test_set: str,
-    unlearning: Unlearning,
+    unlearning: str,
     pair: tuple[str, str],
     step: int | None,
-    last: int,
-    found: path_gap.PathGap,
+    found: path_gap.PathGap | excess_path_gap.ExcessGap,
+    *,
+    last: bool,
 ) -> Record:
     return {
         "probe": probe,
         "measure": measure_of(probe),
-        "unit": found.gap.unit,
+        "unit": found.unit,
         "test_set": test_set,
-        "unlearning": unlearning.name,
+        "unlearning": unlearning,
         "history": pair[0],
         "other": pair[1],
         "alignment": "at_forget_level" if step is None else "at_step",
         "step": step,
-        "last": step == last,
+        "last": last,
         **_numbers(found.gap),
         "n": found.gap.n,
         "seed_mean": found.seed_value,
@@ -362,28 +370,8 @@ def excess(case: Case) -> list[Record]:
         for name, step, is_last in excess_path_gap.steps(case, probe, test_set):
             for pair, before in trained.items():
                 found = excess_path_gap.at_step(case, probe, test_set, *pair, name, step) if step else before
-                if found is None:
-                    continue
-                rows.append(
-                    {
-                        "probe": probe,
-                        "measure": measure_of(probe),
-                        "unit": found.unit,
-                        "test_set": test_set,
-                        "unlearning": name,
-                        "history": pair[0],
-                        "other": pair[1],
-                        "alignment": "at_step",
-                        "step": step,
-                        "last": is_last,
-                        **_numbers(found.gap),
-                        "n": found.gap.n,
-                        "seed_mean": found.seed_value,
-                        "ratio": found.ratio_value,
-                        "censored": found.counts.censored,
-                        "failed": found.counts.failed,
-                    }
-                )
+                if found is not None:
+                    rows.append(_gap_row(probe, test_set, name, pair, step, found, last=is_last))
     return rows
 
 
@@ -398,7 +386,7 @@ def spread(case: Case) -> list[Record]:
             "step": found.place.step,
             "last": found.place.alignment == "at_end",
             "unit": found.components.unit,
-            **_interval(found.components.history, "history_component", "history"),
+            **_interval(found.components.history, "history_component", "history_"),
             "seed_component": found.components.seed.estimate,
             "ratio": found.components.ratio.estimate,
             "p_value": found.components.spread.p_value
@@ -414,7 +402,7 @@ def spread(case: Case) -> list[Record]:
 
 def stopping(case: Case) -> list[Record]:
     """The price of one stopping time for all histories, and the distances that it is made of."""
-    position = {history.name: history.position() for history in case.unlearned}
+    position = _positions(case)
     return [
         {
             "unlearning": found.place.unlearning,
@@ -437,7 +425,7 @@ def stopping(case: Case) -> list[Record]:
 
 def distributions(case: Case) -> list[Record]:
     """Laws of unlearned runs against laws of independent oracles at the last step."""
-    position = {history.name: history.position() for history in case.unlearned}
+    position = _positions(case)
     rows: list[Record] = []
     for found in distribution.everywhere(case):
         laws, place = found.laws, found.place
@@ -476,7 +464,7 @@ def distributions(case: Case) -> list[Record]:
 
 def improvements(case: Case) -> list[Record]:
     """Distance to the oracle after unlearning minus before, with the verdict where one was declared."""
-    position = {history.name: history.position() for history in case.unlearned}
+    position = _positions(case)
     rows: dict[tuple[str, str, str, str], Record] = {}
     for found in improvement.findings(case):
         place = (found.probe, found.test_set, found.unlearning, found.history)
@@ -802,10 +790,10 @@ def gap_rates(case: Case) -> list[Record]:
                 **_rates(found.early, "early_"),
                 **_rates(found.late, "late_"),
                 **_rates(found.change, "change_"),
-                **_interval(found.path_factor, "factor", "factor"),
-                **_interval(found.seed_factor, "seed_factor", "seed_factor"),
-                **_interval(found.ratio_at_start, "start", "start"),
-                **_interval(found.ratio_at_end, "end", "end"),
+                **_numbers(found.path_factor, "factor"),
+                **_numbers(found.seed_factor, "seed_factor"),
+                **_numbers(found.ratio_at_start, "start"),
+                **_numbers(found.ratio_at_end, "end"),
                 "word": found.word,
                 "margin": kappa,
                 "class": found.path_class(kappa, case.alpha).word if kappa is not None else "",
@@ -836,10 +824,10 @@ def growth_pairs(case: Case) -> list[Record]:
                 "history": pair.history,
                 "other": pair.other,
                 "unit": pair.rate.unit,
-                **_interval(pair.rate, "rate", "rate"),
-                **_interval(pair.early, "early", "early"),
-                **_interval(pair.late, "late", "late"),
-                **_interval(pair.change, "change", "change"),
+                **_numbers(pair.rate, "rate"),
+                **_numbers(pair.early, "early"),
+                **_numbers(pair.late, "late"),
+                **_numbers(pair.change, "change"),
                 "word": pair.word,
                 "margin": kappa,
                 "class": pair.classified(kappa, case.alpha).word if kappa is not None else "",
@@ -868,15 +856,10 @@ def _declared_kappa(case: Case, probe: str) -> float | None:
 
 def _rates(rates: growth.Rates, prefix: str) -> Record:
     return {
-        **_interval(rates.path, f"{prefix}path_rate", f"{prefix}path"),
-        **_interval(rates.seed, f"{prefix}seed_rate", f"{prefix}seed"),
-        **_interval(rates.difference, f"{prefix}difference", f"{prefix}difference"),
+        **_interval(rates.path, f"{prefix}path_rate", f"{prefix}path_"),
+        **_interval(rates.seed, f"{prefix}seed_rate", f"{prefix}seed_"),
+        **_numbers(rates.difference, f"{prefix}difference"),
     }
-
-
-def _interval(estimate: Estimate, name: str, bounds: str) -> Record:
-    low, high = estimate.interval
-    return {name: estimate.estimate, f"{bounds}_low": low, f"{bounds}_high": high}
 
 
 TABLES: dict[str, Callable[[Case], list[Record]]] = {

@@ -29,6 +29,11 @@ def tost(mean: float, se: float, n: int, margin: float) -> float | None:
     """
     if se <= 0 or not math.isfinite(margin):
         return None
-    lower = stats.t.sf((mean + margin) / se, n - 1)
-    upper = stats.t.cdf((mean - margin) / se, n - 1)
+    return outside(mean, se, n - 1, margin)
+
+
+def outside(mean: float, se: float, df: float, margin: float) -> float:
+    """Return the larger of `P(mean <= -margin)` and `P(mean >= margin)` by a t law on `df` degrees of freedom."""
+    lower = stats.t.sf((mean + margin) / se, df)
+    upper = stats.t.cdf((mean - margin) / se, df)
     return float(max(lower, upper))

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from retrain_equivalence.equivalence import distribution
+from retrain_equivalence.equivalence import distribution, natural_forgetting
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.measurements import FORGET_LOSS
-from retrain_equivalence.histories.history import History
+from retrain_equivalence.histories.history import BASE, History
 from retrain_equivalence.records.state_name import StateName
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ T = TypeVar("T", bound=Hashable)
 
 OWN_STEPS = ("at_forget_level", "at_best_step", "at_common_step", "window")
 """Alignments at which a run may stand at any saved step."""
-BASE = "(base)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,10 +271,7 @@ def _stage_loss(finding: Finding, names: _Names) -> Iterator[Read]:
     history = names.histories[finding.history]
     stages = [stage.name for stage in history.stages]
     at = stages.index(finding.probe.partition(":")[2])
-    length = {"before": at, "after": at + 1}.get(finding.quantity, len(stages))
-    node = history.oracle() if finding.quantity == "oracle" else History(
-        stages=history.stages[:length], shuffle=history.shuffle
-    )  # fmt: skip
+    node = natural_forgetting.node(history, at, finding.quantity)
     nodes = {node.name} if node.stages else {node.name, BASE}
     yield from _scalars(finding, States(histories=frozenset(nodes), replicates=range(names.R)))
 

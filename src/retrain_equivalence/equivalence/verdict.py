@@ -15,7 +15,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from retrain_equivalence.equivalence.estimate import Estimate, t_quantile
-from retrain_equivalence.equivalence.finding import ALPHA, Finding, Verdict
+from retrain_equivalence.equivalence.fewest import fewest
+from retrain_equivalence.equivalence.finding import ALPHA, COORDINATES, Finding, Verdict
 from retrain_equivalence.equivalence.runs import RunCounts
 from retrain_equivalence.equivalence.tost import tost
 
@@ -89,11 +90,11 @@ def judge(low: float, high: float, margin: float, rule: Rule) -> Verdict:
     return Verdict.DIFFERENT if low > margin else Verdict.INCONCLUSIVE
 
 
-def _still(estimate: Estimate, margin: float) -> bool:
-    """Whether the replicates do not vary beyond rounding: an interval without width would decide anything."""
-    if estimate.se is None or estimate.value is None:
+def still(se: float | None, value: float | None, margin: float) -> bool:
+    """Whether runs do not vary beyond rounding: an interval without width would decide anything."""
+    if se is None or value is None:
         return True
-    return estimate.se <= ROUNDING * max(abs(estimate.value), abs(estimate.scaled(margin)))
+    return se <= ROUNDING * max(abs(value), abs(margin))
 
 
 def n_to_decide(estimate: Estimate, margin: float, rule: Rule, alpha: float = ALPHA) -> int | None:
@@ -111,13 +112,7 @@ def n_to_decide(estimate: Estimate, margin: float, rule: Rule, alpha: float = AL
     def decides(n: int) -> bool:
         return t_quantile(1 - alpha, n - 1) * sd / math.sqrt(n) < room
 
-    low, high = max(estimate.n, estimate.needs, 2), MOST_REPLICATES
-    if not decides(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if decides(middle) else (middle + 1, high)
-    return high
+    return fewest(decides, max(estimate.n, estimate.needs, 2), MOST_REPLICATES)
 
 
 def _why_undefined(estimate: Estimate, counts: RunCounts) -> str:
@@ -128,6 +123,39 @@ def _why_undefined(estimate: Estimate, counts: RunCounts) -> str:
     if estimate.undefined and not counts.ok and not counts.censored and (reason := counts.incomplete()):
         return f"undefined: {reason}"
     return estimate.undefined
+
+
+def at_place(
+    place: Place,
+    counts: RunCounts,
+    *,
+    estimate: float | None,
+    low: float | None,
+    high: float | None,
+    n: int,
+    n_oracles: int | None = None,
+    unit: str,
+    method: str,
+    reason: str,
+    family: str = "",
+) -> Finding:
+    """Return the finding of a number at a place, with the runs behind it and no verdict."""
+    return Finding(
+        **{name: getattr(place, name) for name in COORDINATES},
+        estimate=estimate,
+        low=low,
+        high=high,
+        n=n,
+        n_oracles=n_oracles,
+        unit=unit,
+        method=method,
+        reason=reason,
+        family=family,
+        censored=counts.censored,
+        failed=counts.failed,
+        unscored=counts.unscored,
+        missing=counts.missing,
+    )
 
 
 def conclude(
@@ -158,16 +186,9 @@ def conclude(
         paired: whether TOST's p-value is given.
     """
     low, high = estimate.interval
-    finding = Finding(
-        contrast=place.contrast,
-        quantity=place.quantity,
-        probe=place.probe,
-        test_set=place.test_set,
-        unlearning=place.unlearning,
-        history=place.history,
-        other=place.other,
-        alignment=place.alignment,
-        step=place.step,
+    finding = at_place(
+        place,
+        counts,
         estimate=estimate.estimate,
         low=low,
         high=high,
@@ -177,10 +198,6 @@ def conclude(
         method=estimate.method,
         reason=_why_undefined(estimate, counts) or describes,
         family=asked.family if asked else "",
-        censored=counts.censored,
-        failed=counts.failed,
-        unscored=counts.unscored,
-        missing=counts.missing,
     )
     incomplete = counts.incomplete()
     if incomplete and asked is not None and not estimate.undefined:
@@ -214,7 +231,7 @@ def conclude(
             reason=f"n = {estimate.n} replicates cannot decide: the rule's error rates hold from n = {estimate.needs}",
             n_needed=max(estimate.needs, finding.n_needed or 0),
         )
-    if _still(estimate, float(margin)):
+    if still(estimate.se, estimate.value, estimate.scaled(float(margin))):
         return replace(finding, reason="the replicates do not vary, so nothing is known of the spread")
     below, above = estimate.bounds(1 - 2 * alpha)
     if below is None or above is None:

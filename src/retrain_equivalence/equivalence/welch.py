@@ -10,6 +10,7 @@ from scipy import stats
 
 from retrain_equivalence.equivalence.finding import LEVEL
 from retrain_equivalence.equivalence.measurements import Floats
+from retrain_equivalence.equivalence.tost import outside
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +46,7 @@ class Welch:
         """Return the larger of the two one-sided p-values of TOST: the difference lies in (-margin, margin)."""
         if self.se is None or self.df is None:
             return None
-        lower = float(stats.t.sf((self.estimate + margin) / self.se, self.df))
-        upper = float(stats.t.cdf((self.estimate - margin) / self.se, self.df))
-        return max(lower, upper)
+        return outside(self.estimate, self.se, self.df, margin)
 
 
 def difference(one: Floats, two: Floats) -> Welch:

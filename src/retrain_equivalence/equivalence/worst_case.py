@@ -9,7 +9,7 @@ from retrain_equivalence.equivalence.declared import measure_of
 from retrain_equivalence.equivalence.estimate import Estimate
 from retrain_equivalence.equivalence.finding import Finding
 from retrain_equivalence.equivalence.runs import RunCounts
-from retrain_equivalence.equivalence.verdict import Place
+from retrain_equivalence.equivalence.verdict import Place, at_place
 
 CEILINGS = {"hellinger": 1.0, "squared_l2": 2.0, "jensen_shannon": math.log(2), "total_variation": 1.0}
 """The largest value of each bounded distance; no other has a worst case."""
@@ -63,16 +63,9 @@ def of_gap(place: Place, gap: Estimate, counts: RunCounts) -> Iterator[Finding]:
 
 
 def _finding(place: Place, estimate: Estimate, counts: RunCounts, ceiling: float, low: float, high: float) -> Finding:
-    return Finding(
-        contrast=place.contrast,
-        quantity=place.quantity,
-        probe=place.probe,
-        test_set=place.test_set,
-        unlearning=place.unlearning,
-        history=place.history,
-        other=place.other,
-        alignment=place.alignment,
-        step=place.step,
+    return at_place(
+        place,
+        counts,
         estimate=None,
         low=low,
         high=high,
@@ -80,8 +73,4 @@ def _finding(place: Place, estimate: Estimate, counts: RunCounts, ceiling: float
         unit=estimate.unit,
         method=METHOD.format(ceiling=ceiling),
         reason=REASON.format(gone=counts.registered - counts.ok, registered=counts.registered),
-        censored=counts.censored,
-        failed=counts.failed,
-        unscored=counts.unscored,
-        missing=counts.missing,
     )

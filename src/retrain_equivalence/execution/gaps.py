@@ -28,11 +28,12 @@ from retrain_equivalence.core.identity import Key
 from retrain_equivalence.core.units import Unit
 from retrain_equivalence.execution.distances import open_snapshot
 from retrain_equivalence.execution.labels import label_cells
+from retrain_equivalence.execution.pair_row import pair_row
 from retrain_equivalence.execution.specs import GapSpec, Snapshot
 from retrain_equivalence.execution.weight_pairs import Pair, Weights, weight_pairs
 from retrain_equivalence.metrics.pointwise import hellinger
 from retrain_equivalence.metrics.reduction import item_weights, unscored
-from retrain_equivalence.records.table import Row, Status, frame_of, to_parquet
+from retrain_equivalence.records.table import Row, frame_of, to_parquet
 from retrain_equivalence.store.base import Store
 
 if TYPE_CHECKING:
@@ -92,7 +93,17 @@ def gap_values(store: Store, states: States, spec: GapSpec, cells: prediction.Ce
             rows += _predicted(here, pairs, shots, test_set, labels_P, cells.lumped, spec.probe.max_rest)
         norms = parameter_gaps(states, here, [p for p in pairs if present[p[0]] and present[p[1]]], dict(spec.bases))
         for i, j in pairs:
-            rows.append(_row(here[i], here[j], PARAMETERS, WEIGHTS, norms.get((i, j)), PARAMETER_UNIT, (i, j) in norms))
+            rows.append(
+                pair_row(
+                    here[i],
+                    here[j],
+                    probe=PARAMETERS,
+                    item=WEIGHTS,
+                    value=norms.get((i, j)),
+                    unit=PARAMETER_UNIT,
+                    present=(i, j) in norms,
+                )
+            )
     return to_parquet(frame_of(rows))
 
 
@@ -129,25 +140,8 @@ def _predicted(
                 # Not from one Gram matrix of all states: its cancellation leaves 1e-14 of a squared distance, which
                 # would be a gap of 1e-7 between equal states, and a rate of it.
                 apart = float(np.sqrt(weights @ hellinger.of_roots(roots_NPC[one], roots_NPC[two])))
-        yield _row(here[i], here[j], LABEL_LOGP, test_set, logp, Unit.NATS.value, both)
-        yield _row(here[i], here[j], HELLINGER, test_set, apart, unit, both)
-
-
-def _row(one: Snapshot, two: Snapshot, probe: str, item: str, value: float | None, unit: str, present: bool) -> Row:
-    status = Status.CENSORED if not present else Status.UNSCORED if value is None else Status.OK
-    return Row(
-        history=one.name.history,
-        replicate=one.name.replicate,
-        unlearning=one.name.unlearning,
-        step=one.name.step,
-        probe=probe,
-        item=item,
-        against=str(two.name),
-        value=value,
-        unit=unit,
-        status=status,
-        checkpoint=one.state[:16],
-    )
+        for measure, value, in_unit in ((LABEL_LOGP, logp, Unit.NATS.value), (HELLINGER, apart, unit)):
+            yield pair_row(here[i], here[j], probe=measure, item=test_set, value=value, unit=in_unit, present=both)
 
 
 def parameter_gaps(

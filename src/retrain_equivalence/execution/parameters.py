@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrain_equivalence.core.identity import Key
+from retrain_equivalence.execution.pair_row import pair_row
 from retrain_equivalence.execution.specs import ParameterSpec, Snapshot
 from retrain_equivalence.execution.states import ADAPTER, FULL, States, step_file
 from retrain_equivalence.execution.weight_pairs import Pair, Weights, weight_pairs
 from retrain_equivalence.metrics.parameter import cosine, relative_l2
 from retrain_equivalence.metrics.parameter.modules import modules_of
 from retrain_equivalence.models.weights import from_safetensors, weights_of
-from retrain_equivalence.records.table import Row, Status, frame_of, to_parquet
+from retrain_equivalence.records.table import Row, frame_of, to_parquet
 from retrain_equivalence.store.base import Store
 from retrain_equivalence.study.questions import PARAMETERS
 
@@ -140,16 +141,6 @@ def _rows(
     for probe in probes:
         for module in modules:
             value = None if found is None else found[probe].get(module)
-            yield Row(
-                history=one.name.history,
-                replicate=one.name.replicate,
-                unlearning=one.name.unlearning,
-                step=one.name.step,
-                probe=probe,
-                item=module,
-                against=str(two.name),
-                value=value,
-                unit=UNITS[probe],
-                status=Status.CENSORED if found is None else Status.UNSCORED if value is None else Status.OK,
-                checkpoint=one.state[:16],
+            yield pair_row(
+                one, two, probe=probe, item=module, value=value, unit=UNITS[probe], present=found is not None
             )

@@ -7,6 +7,7 @@ measured on which state is listed beside the tasks, with the names that the tabl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -474,28 +475,21 @@ class _Planner:
             return Snapshot(name=name, task=snapshot(state, base, None, name), step=0, state=state)
 
         histories = [history.name for history in study.all_histories()]
-        oracle_names = [oracle.name for oracle in study.oracles()]
-        oracles = tuple(
-            of_trained(name, r) for name in oracle_names for r in range(study.replicates + study.oracle_replicates)
-        )
-        ends = [of_trained(name, r) for name in histories for r in range(study.replicates)]
-        oracle_of = tuple((history.name, history.oracle().name) for history in study.all_histories())
+        oracles, ends = self._oracles_and_ends(of_trained)
         matched = [c.contrast for c in study.comparisons if c.alignment == "at_forget_level"]
         cross = bool({"path_gap", "oracle_bias"} & set(matched))
         # One shared oracle leaves no excess: the other orders' oracles are the own one.
-        excess = len(oracle_names) > 1 and any(c.contrast == "excess_path_gap" for c in study.comparisons)
+        excess = len(study.oracles()) > 1 and any(c.contrast == "excess_path_gap" for c in study.comparisons)
 
         def distances(states: tuple[Snapshot, ...], unlearning: str, last: int) -> None:
             spec = DistanceSpec(
-                probe=probe, cells=cells, states=states, oracles=oracles, oracle_of=oracle_of,
+                probe=probe, cells=cells, states=states, oracles=oracles, oracle_of=self._oracle_of(),
                 history_order=tuple(histories), unlearning=unlearning, cross_steps=cross and bool(unlearning),
                 divergences_at=(0,) if not unlearning else (last,), every_oracle=excess,
             )  # fmt: skip
-            parents = tuple(dict.fromkeys((cells, *(s.task for s in (*states, *oracles)))))
-            named = name_task("distance", _without(spec, "cells"), parents, self.environment)
-            key = self._add(named, spec, f"distances {unlearning or 'trained'}", 20.0 * len(states) * len(oracles))
-            name = StateName(history="", replicate=0, unlearning=unlearning)
-            self.plan.measurements.append(Measurement(task=key, state=name, probe=probe_name(probe), checkpoint=key))
+            read = (cells, *(s.task for s in (*states, *oracles)))
+            cost = 20.0 * len(states) * len(oracles)
+            self._compare("distance", spec, read, cost, unlearning, label="distances", probe=probe_name(probe))
 
         def gaps(states: tuple[Snapshot, ...], unlearning: str) -> None:
             """Coupled gaps, for the one contrast that reads them."""
@@ -504,41 +498,30 @@ class _Planner:
                 history_order=tuple(histories),
             )  # fmt: skip
             read = (cells, *(key for s in states for key in (s.task, s.state)), *bases.values())
-            named = name_task("gap", _without(spec, "cells"), tuple(dict.fromkeys(read)), self.environment)
-            key = self._add(named, spec, f"gaps {unlearning or 'trained'}", 100.0 * len(states))
-            name = StateName(history="", replicate=0, unlearning=unlearning)
-            self.plan.measurements.append(Measurement(task=key, state=name, probe="gap", checkpoint=key))
+            self._compare("gap", spec, read, 100.0 * len(states), unlearning, label="gaps", probe="gap")
 
         def labels(states: tuple[Snapshot, ...], unlearning: str) -> None:
             spec = LabelSpec(cells=cells, states=states)
-            parents = tuple(dict.fromkeys((cells, *(s.task for s in states))))
-            named = name_task("label", _without(spec, "cells"), parents, self.environment)
-            key = self._add(named, spec, f"labels {unlearning or 'trained'}", 20.0 * len(states))
-            name = StateName(history="", replicate=0, unlearning=unlearning)
-            self.plan.measurements.append(Measurement(task=key, state=name, probe="label", checkpoint=key))
+            read = (cells, *(s.task for s in states))
+            self._compare("label", spec, read, 20.0 * len(states), unlearning, label="labels", probe="label")
 
         # Of several prediction probes the first gives the gaps and the labels: their rows are named by no probe.
         first = probe == next(other for other in study.probes if isinstance(other, PredictionProbe))
         parting = first and any(comparison.contrast == "growth" for comparison in study.comparisons)
-        distances(tuple(ends), "", 0)
+        distances(ends, "", 0)
         if first:
             labels((*ends, *oracles), "")
         if parting:
-            gaps(tuple(ends), "")
+            gaps(ends, "")
         for unlearning in study.unlearnings:
             states = list(ends)
             steps = self._steps(unlearning, probe)
-            for name in histories:
-                for r in range(study.replicates):
-                    run = runs.get((name, r, unlearning.name))
-                    if run is None:
-                        continue
-                    taken = self._is_one_state(run)
-                    state_name = StateName(history=name, replicate=r, unlearning=unlearning.name)
-                    task = snapshot(run, bases[r], None if taken else steps, state_name)
-                    for step in unlearning.steps[-1:] if taken else steps:
-                        at = replace(state_name, step=step)
-                        states.append(Snapshot(name=at, task=task, step=0 if taken else step, state=run))
+            for state_name, run in self._runs_of(unlearning.name, runs):
+                taken = self._is_one_state(run)
+                task = snapshot(run, bases[state_name.replicate], None if taken else steps, state_name)
+                for step in unlearning.steps[-1:] if taken else steps:
+                    at = replace(state_name, step=step)
+                    states.append(Snapshot(name=at, task=task, step=0 if taken else step, state=run))
             distances(tuple(states), unlearning.name, unlearning.last if unlearning.replay else steps[-1])
             unlearned = tuple(state for state in states if state.name.unlearning)
             if first:
@@ -560,38 +543,54 @@ class _Planner:
             state, _ = trained[history, replicate]
             return Snapshot(name=StateName(history=history, replicate=replicate), task=state, step=0, state=state)
 
-        histories = study.all_histories()
-        oracles = tuple(
-            of_trained(oracle.name, r)
-            for oracle in study.oracles()
-            for r in range(study.replicates + study.oracle_replicates)
-        )
+        oracles, ends = self._oracles_and_ends(of_trained)
 
         def compared(states: tuple[Snapshot, ...], unlearning: str) -> None:
             spec = ParameterSpec(
                 measures=measures, states=states, oracles=oracles, bases=tuple(bases.items()), unlearning=unlearning,
-                oracle_of=tuple((history.name, history.oracle().name) for history in histories),
+                oracle_of=self._oracle_of(),
             )  # fmt: skip
             read = (*(s.state for s in (*states, *oracles)), *bases.values())
-            named = name_task("parameter", plain(spec), tuple(dict.fromkeys(read)), self.environment)
-            key = self._add(named, spec, f"parameters {unlearning or 'trained'}", 100.0 * len(states))
-            name = StateName(history="", replicate=0, unlearning=unlearning)
-            self.plan.measurements.append(Measurement(task=key, state=name, probe="parameters", checkpoint=key))
+            cost = 100.0 * len(states)
+            self._compare("parameter", spec, read, cost, unlearning, label="parameters", probe="parameters")
 
-        compared(tuple(of_trained(h.name, r) for h in histories for r in range(study.replicates)), "")
+        compared(ends, "")
         for unlearning in study.unlearnings:
             last = []
-            for history in histories:
-                for r in range(study.replicates):
-                    run = runs.get((history.name, r, unlearning.name))
-                    if run is None:
-                        continue
-                    name = StateName(
-                        history=history.name, replicate=r, unlearning=unlearning.name, step=unlearning.last
-                    )
-                    step = 0 if self._is_one_state(run) else unlearning.last
-                    last.append(Snapshot(name=name, task=run, step=step, state=run))
+            for name, run in self._runs_of(unlearning.name, runs):
+                step = 0 if self._is_one_state(run) else unlearning.last
+                last.append(Snapshot(name=replace(name, step=unlearning.last), task=run, step=step, state=run))
             compared(tuple(last), unlearning.name)
+
+    def _compare(
+        self, kind: str, spec: Spec, read: Iterable[Key], cost: float, unlearning: str, *, label: str, probe: str
+    ) -> None:
+        """Plan a task that holds many states against each other, of one unlearning or (empty) as trained."""
+        named = name_task(kind, _without(spec, "cells"), tuple(dict.fromkeys(read)), self.environment)
+        key = self._add(named, spec, f"{label} {unlearning or 'trained'}", cost)
+        name = StateName(history="", replicate=0, unlearning=unlearning)
+        self.plan.measurements.append(Measurement(task=key, state=name, probe=probe, checkpoint=key))
+
+    def _oracles_and_ends(
+        self, of_trained: Callable[[str, int], Snapshot]
+    ) -> tuple[tuple[Snapshot, ...], tuple[Snapshot, ...]]:
+        """The retrain oracles, then the trained ends of the histories, by history and replicate."""
+        study = self.study
+        both = study.replicates + study.oracle_replicates
+        oracles = tuple(of_trained(oracle.name, r) for oracle in study.oracles() for r in range(both))
+        ends = tuple(of_trained(h.name, r) for h in study.all_histories() for r in range(study.replicates))
+        return oracles, ends
+
+    def _oracle_of(self) -> tuple[tuple[str, str], ...]:
+        return tuple((history.name, history.oracle().name) for history in self.study.all_histories())
+
+    def _runs_of(self, unlearning: str, runs: dict[tuple[str, int, str], Key]) -> Iterator[tuple[StateName, Key]]:
+        """Every run of an unlearning, in the study's order, with its name at step 0."""
+        for history in self.study.all_histories():
+            for r in range(self.study.replicates):
+                run = runs.get((history.name, r, unlearning))
+                if run is not None:
+                    yield StateName(history=history.name, replicate=r, unlearning=unlearning), run
 
     # -- cost ----------------------------------------------------------------------------------------------------
 

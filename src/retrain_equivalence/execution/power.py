@@ -59,17 +59,16 @@ def _is_paired(comparison: Comparison) -> bool:
 
 def _of_laws(study: Study) -> str:
     """Say what sizes the two sets of runs have, and whether a permutation of them can reach 5 %."""
-    from retrain_equivalence.equivalence import permutation
+    from retrain_equivalence.equivalence import distribution, permutation
+    from retrain_equivalence.equivalence.finding import ALPHA
 
-    half = (study.replicates + 1) // 2
-    sizes = (half, study.replicates - half)
-    if study.oracle_replicates > 1:
-        sizes = (study.replicates, study.oracle_replicates)
+    two = distribution.sets(study.replicates, study.oracle_replicates)
+    sizes = (len(two.unlearned), len(two.oracles))
     if min(sizes) < 2:
         return f"{sizes[0]} runs against {sizes[1]} oracles have no law to compare"
     least = permutation.smallest_p(*sizes)
     found = f"{sizes[0]} runs against {sizes[1]} independent oracles, smallest p {least:.2g}; without a verdict"
-    return found if least <= 0.05 else f"{found}; 5 % needs {permutation.needed(*sizes)} of each"
+    return found if least <= ALPHA else f"{found}; 5 % needs {permutation.needed(*sizes)} of each"
 
 
 def _names(comparisons: list[Comparison]) -> str:

@@ -207,7 +207,7 @@ class ParameterSpec:
     """Compute the declared distances between weights: states to their own oracles, oracles among themselves."""
 
     measures: tuple[str, ...]
-    """Of `execution.parameters.MEASURES`."""
+    """Of `study.questions.PARAMETER_DISTANCES`."""
     states: tuple[Snapshot, ...]
     """Trained ends, or the last states of one unlearning; no prediction is read, so `task` is the state's own."""
     oracles: tuple[Snapshot, ...]

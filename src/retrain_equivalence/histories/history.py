@@ -8,6 +8,9 @@ from enum import StrEnum
 from retrain_equivalence.recipes.dataset import AnyDataset
 from retrain_equivalence.recipes.training import TrainingRecipe
 
+BASE = "(base)"
+"""Name of the history without stages, in the study's own sample order."""
+
 
 class Role(StrEnum):
     """What a stage is to the study."""
@@ -43,7 +46,7 @@ class History:
     @property
     def name(self) -> str:
         """`a>b>c`, with `~n` for another sample order; `(base)` if there is no stage."""
-        order = ">".join(stage.name for stage in self.stages) or "(base)"
+        order = ">".join(stage.name for stage in self.stages) or BASE
         return f"{order}~{self.shuffle}" if self.shuffle else order
 
     def prefixes(self) -> tuple[History, ...]:

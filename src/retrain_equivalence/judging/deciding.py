@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from scipy import special
 
+from retrain_equivalence.equivalence.fewest import fewest
 from retrain_equivalence.equivalence.finding import ALPHA, Verdict
-from retrain_equivalence.equivalence.verdict import MOST_REPLICATES, ROUNDING, Rule
+from retrain_equivalence.equivalence.verdict import MOST_REPLICATES, Rule, still
 from retrain_equivalence.equivalence.verdict import judge as read_bounds
 from retrain_equivalence.judging.judgement import ONE_ORACLE, Number
 from retrain_equivalence.judging.run_jackknife import satterthwaite
@@ -62,7 +63,7 @@ def decide(number: Number, variances: Sequence[float], reading: Reading) -> Deci
         return Decision(
             verdict=Verdict.INCONCLUSIVE, reason=f"{ONE_ORACLE}; {have}" if alone else have, n_needed=outlook
         )
-    if number.se is None or number.df is None or number.se <= ROUNDING * max(abs(number.estimate), reading.margin):
+    if number.se is None or number.df is None or still(number.se, number.estimate, reading.margin):
         return Decision(
             verdict=Verdict.INCONCLUSIVE, reason="the runs do not vary, so nothing is known of their spread"
         )
@@ -108,10 +109,4 @@ def n_each(estimate: float | None, variances: Sequence[float], reading: Reading,
         df = satterthwaite(both, [n] * len(both))
         return df is not None and float(special.stdtrit(df, 1 - ALPHA)) * math.sqrt(sum(both) / n) < room
 
-    low, high = max(least, 2), MOST_REPLICATES
-    if not decides(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if decides(middle) else (middle + 1, high)
-    return low
+    return fewest(decides, max(least, 2), MOST_REPLICATES)

@@ -6,11 +6,13 @@ In units of the standard deviation between runs. For paired replicates of a stud
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from scipy import integrate, optimize, special
+from scipy import optimize, special
 
 from retrain_equivalence.equivalence.finding import ALPHA
+from retrain_equivalence.equivalence.power import over_sd
 
 SHARES = 32
 """Nodes of the quadrature over the share of one group in the variance."""
@@ -32,20 +34,13 @@ def power_of_equivalence(margin: float, n: int) -> float:
     nodes, weights = np.polynomial.legendre.leggauss(SHARES)
     shares = special.betaincinv((n - 1) / 2, (n - 1) / 2, (nodes + 1) / 2)
     critical = special.stdtrit((n - 1) / (shares**2 + (1 - shares) ** 2), 1 - ALPHA)
-    given_share = [_over_pooled_sd(reach, float(t), 2 * (n - 1)) for t in critical]
+    given_share = [over_sd(_passes(reach, t), 2 * (n - 1), reach / t) for t in critical.tolist()]
     return float(np.dot(weights, given_share) / 2)
 
 
-def _over_pooled_sd(reach: float, critical: float, df: int) -> float:
-    constant = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2)
-
-    def integrand(s: float) -> float:
-        log_density = constant + (df - 1) * math.log(s) - df * s * s / 2
-        return math.exp(log_density) * float(2 * special.ndtr(reach - critical * s) - 1)
-
-    # The law of s has no mass beyond; without the cut a long range hides its peak from the quadrature.
-    value, _ = integrate.quad(integrand, 0.0, min(reach / critical, 1 + 12 / math.sqrt(2 * df)), limit=200)
-    return float(value)
+def _passes(reach: float, critical: float) -> Callable[[float], float]:
+    """Return the chance of EQUIVALENT at a pooled sd."""
+    return lambda s: float(2 * special.ndtr(reach - critical * s) - 1)
 
 
 def margin_each(n: int, power: float = 0.8) -> float:

@@ -165,14 +165,15 @@ def _verdicts(findings: list[Finding]) -> dict[tuple[str, str, str], Finding]:
     return {(f.test_set, f.unlearning, f.history): f for f in findings}
 
 
-def _farthest_by_position(records: list[Record]) -> list[Record]:
+def farthest_by_position(records: list[Record], number: str) -> list[Record]:
+    """Return of each unlearning and position the record with the largest `number`, positions ascending."""
     found: dict[tuple[str, int | None], Record] = {}
     for r in records:
         place = (r["unlearning"], r["position"])
-        if place not in found or r["ratio"] > found[place]["ratio"]:
+        if place not in found or r[number] > found[place][number]:
             found[place] = r
-    return sorted(found.values(), key=lambda r: (list(dict.fromkeys(k[0] for k in found)).index(r["unlearning"]),
-                                                 r["position"] or 0))  # fmt: skip
+    rank = {name: i for i, name in enumerate(dict.fromkeys(unlearning for unlearning, _ in found))}
+    return sorted(found.values(), key=lambda r: (rank[r["unlearning"]], r["position"] or 0))
 
 
 def _forest(material: Material, records: list[Record]) -> Figure | None:
@@ -192,7 +193,7 @@ def _forest(material: Material, records: list[Record]) -> Figure | None:
         rank = {unlearning: i for i, unlearning in enumerate(material.unlearnings(last))}
         own = sorted((r for r in last if r["test_set"] == name), key=lambda r: rank[r["unlearning"]])
         if is_many:
-            own = _farthest_by_position(own)
+            own = farthest_by_position(own, "ratio")
         rows = []
         for r in own:
             finding = judged.get((name, r["unlearning"], r["history"]))

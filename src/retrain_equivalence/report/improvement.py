@@ -12,7 +12,7 @@ from retrain_equivalence.figures.legend import MARGIN_LINE, Entry
 from retrain_equivalence.figures.palette import ORACLE
 from retrain_equivalence.figures.panel import common_domain
 from retrain_equivalence.histories.history import Role
-from retrain_equivalence.report.distances import in_test_set_order, measure_words, primary
+from retrain_equivalence.report.distances import farthest_by_position, in_test_set_order, measure_words, primary
 from retrain_equivalence.report.material import INTERVAL, JACKKNIFE, Material, column, id_column, mean_columns
 from retrain_equivalence.report.words import MOST_LOOKS, NOTHING, number, test_set, upper_first
 
@@ -46,15 +46,6 @@ def improvement(material: Material) -> Section:
     )
 
 
-def _farthest_by_position(records: list[Record]) -> list[Record]:
-    found: dict[tuple[str, int | None], Record] = {}
-    for r in records:
-        place = (r["unlearning"], r["position"])
-        if place not in found or r["mean"] > found[place]["mean"]:
-            found[place] = r
-    return list(found.values())
-
-
 def _forest(material: Material, records: list[Record]) -> Figure:
     drawn = [r for r in records if r["mean"] is not None]
     unit, measure = records[0]["unit"], measure_words(records[0]["measure"])
@@ -66,7 +57,7 @@ def _forest(material: Material, records: list[Record]) -> Figure:
     for name in in_test_set_order(drawn):
         own = [r for r in drawn if r["test_set"] == name]
         if is_many:
-            own = _farthest_by_position(own)
+            own = farthest_by_position(own, "mean")
         rows = [
             {"label": f"{r['unlearning']} · {material.short(r['history'])}", "estimate": r["mean"], "low": r["low"],
              "high": r["high"], "verdict": r["verdict"] or ""}

@@ -13,7 +13,7 @@ from retrain_equivalence.figures.elements import Figure, Record, Section, Table
 from retrain_equivalence.figures.legend import of_kinds
 from retrain_equivalence.figures.palette import ORACLE, SERIES, Series
 from retrain_equivalence.figures.panel import common_domain
-from retrain_equivalence.report.distances import in_test_set_order
+from retrain_equivalence.report.distances import farthest_by_position, in_test_set_order
 from retrain_equivalence.report.material import Material, column, id_column
 from retrain_equivalence.report.words import MOST_LOOKS, counted, number, probe, test_set
 
@@ -60,15 +60,6 @@ def _label(material: Material, r: Record) -> str:
     return f"{r['unlearning'] or 'trained'} · {material.short(r['history'])}{p}"
 
 
-def _farthest_by_position(records: list[Record]) -> list[Record]:
-    found: dict[tuple[str, int | None], Record] = {}
-    for r in records:
-        place = (r["unlearning"], r["position"])
-        if place not in found or r["statistic"] > found[place]["statistic"]:
-            found[place] = r
-    return list(found.values())
-
-
 def _figure(material: Material, records: list[Record], kind: str, at: int) -> Figure:
     drawn = [r for r in records if r["statistic"] is not None]
     unit = str(drawn[0]["unit"])
@@ -78,7 +69,7 @@ def _figure(material: Material, records: list[Record], kind: str, at: int) -> Fi
     for name in in_test_set_order(drawn):
         own = [r for r in drawn if r["test_set"] == name]
         if is_many:
-            own = _farthest_by_position(own)
+            own = farthest_by_position(own, "statistic")
         rows = [
             {"label": _label(material, r), "series": series, "estimate": r[key], "low": None, "high": None}
             for r in own
